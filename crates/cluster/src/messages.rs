@@ -38,7 +38,7 @@ use self::{
     permits::Permits,
     questions::{AnswerPart, AsideFound, EventsFound, FiguresFound, FirstFound, KEYS_MAX, KeyFound},
     replica::Stored,
-    schema::Table,
+    schema::MessageTable,
     shard::{Question, Shard},
 };
 
@@ -139,7 +139,7 @@ impl ClickHouse {
         let mut tasks = JoinSet::new();
         for (shard, rows) in chunks {
             let (shard, question) = (shard.clone(), questions::known(rows));
-            tasks.spawn(async move { shard.ask::<KeyFound>(Table::Raw, &question).await });
+            tasks.spawn(async move { shard.ask::<KeyFound>(MessageTable::Raw, &question).await });
         }
         let stored: HashSet<KeyFound> = all(tasks).await?.into_iter().flatten().collect();
         Ok(rows.iter().map(|row| stored.contains(&questions::key_of(row))).collect())
@@ -159,13 +159,13 @@ impl ClickHouse {
         let Some(within) = buckets.stored_bounds() else { return Ok(counts) };
         let _turn = self.permits.turn(Some(appid)).await?;
         let question = questions::figures(appid.to_owned(), buckets, within);
-        for found in self.ask_all::<FiguresFound>(Table::Raw, question).await? {
+        for found in self.ask_all::<FiguresFound>(MessageTable::Raw, question).await? {
             let (index, counters) = questions::read_figures(found, buckets)?;
             counts[index].counters.add_other_users(&counters);
         }
         if with_events {
             let question = questions::events(appid.to_owned(), buckets, within);
-            for (bucket, event, events) in self.ask_all::<EventsFound>(Table::Raw, question).await? {
+            for (bucket, event, events) in self.ask_all::<EventsFound>(MessageTable::Raw, question).await? {
                 let counts = buckets.index_of(bucket).and_then(|index| counts.get_mut(index));
                 let counts = counts.ok_or_else(|| {
                     ClickHouseError::Unanswered("events of another time than asked for".to_owned())
@@ -191,7 +191,7 @@ impl ClickHouse {
         let _turn = self.permits.turn(Some(appid)).await?;
         let first = u32::try_from(from_s.max(0)).unwrap_or(u32::MAX);
         let question = questions::first_users(appid.to_owned(), first, last);
-        for (users, all_users, first_s) in self.ask_all::<FirstFound>(Table::Raw, question).await? {
+        for (users, all_users, first_s) in self.ask_all::<FirstFound>(MessageTable::Raw, question).await? {
             if all_users > 0 {
                 first_users.users += users;
                 let first_s = i64::from(first_s);
@@ -213,7 +213,7 @@ impl ClickHouse {
     ) -> Result<Vec<QuarantinedRow>, ClickHouseError> {
         let _turn = self.permits.turn(Some(appid)).await?;
         let question = questions::quarantined(appid.to_owned(), limit);
-        let found = self.ask_all::<AsideFound>(Table::Aside, question).await?;
+        let found = self.ask_all::<AsideFound>(MessageTable::Aside, question).await?;
         let appid = Arc::from(appid);
         let mut rows: Vec<QuarantinedRow> =
             found.into_iter().map(|found| questions::read_quarantined(found, &appid)).collect();
@@ -230,11 +230,14 @@ impl ClickHouse {
         let Some(around) = Around::of(now_s) else { return Ok(Vec::new()) };
         let _turn = self.permits.turn(None).await?;
         let mut overviews = Overviews::new(around);
-        for found in self.ask_all(Table::Raw, overview::counts(overviews.around())).await? {
+        for found in self.ask_all(MessageTable::Raw, overview::counts(overviews.around())).await? {
             overviews.add(found)?;
         }
         let question = overview::dormant(overviews.around(), overviews.with_last());
-        self.ask_all(Table::Raw, question).await?.into_iter().for_each(|found| overviews.add_last(found));
+        self.ask_all(MessageTable::Raw, question)
+            .await?
+            .into_iter()
+            .for_each(|found| overviews.add_last(found));
         Ok(overviews.sorted())
     }
 
@@ -249,7 +252,7 @@ impl ClickHouse {
         let recent = RECENT_DAYS.map(|days| around.up_to_tomorrow(days));
         for within in recent.into_iter().chain([(0, recent[0].1)]) {
             let question = questions::last_message(appid.to_owned(), within);
-            let found = self.ask_all::<u32>(Table::Raw, question).await?;
+            let found = self.ask_all::<u32>(MessageTable::Raw, question).await?;
             if let Some(last_s) = found.into_iter().max() {
                 return Ok(Some(last_s.into()));
             }
@@ -278,7 +281,7 @@ impl ClickHouse {
     /// Asks all shards at once.
     async fn ask_all<T>(
         &self,
-        table: Table,
+        table: MessageTable,
         question: impl Fn(&clickhouse::Client) -> clickhouse::query::Query + Send + Sync + 'static,
     ) -> Result<Vec<T>, ClickHouseError>
     where

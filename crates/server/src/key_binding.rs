@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The fact with the fingerprint.
-const FACT: &str = "data_key/fingerprint";
+pub const FACT: &str = "data_key/fingerprint";
 
 /// Prefixes of facts that are sealed with the data key.
 const SEALED: [&str; 6] = [
@@ -150,6 +150,17 @@ fn binding_changes(key: &DataKey, store: &Store, other_key: OtherKey) -> Option<
         );
     }
     Some(changes)
+}
+
+/// Follows the fact of the fingerprint. Ends the process if another one has bound the store to another key: neither could
+/// read what the other one seals from now on.
+pub fn follow(key: &DataKey, fingerprint: Option<&[u8]>) {
+    if fingerprint.is_some_and(|fingerprint| fingerprint != fingerprint_bytes(key)) {
+        tracing::error!(
+            "another msgcube was started with --accept-new-data-key and another data key on the shared store; ending now. Give all processes the same key file"
+        );
+        std::process::abort();
+    }
 }
 
 enum Binding {

@@ -395,6 +395,18 @@ impl Store {
         on_each!(self, store => store.is_blank())
     }
 
+    /// For each change: whether a shared store has the message already. Others say so when they count it. Blocks.
+    ///
+    /// # Errors
+    /// If the servers do not answer.
+    pub fn stored(&self, changes: &[Change]) -> Result<Vec<bool>, StoreError> {
+        match self {
+            Store::Memory(_) | Store::Embedded(_) => Ok(vec![false; changes.len()]),
+            #[cfg(feature = "clickhouse")]
+            Store::Shared(store) => store.stored(changes),
+        }
+    }
+
     /// Ends the service of this process, after its last change.
     pub fn end(&self) {
         match self {

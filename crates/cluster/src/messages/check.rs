@@ -10,7 +10,7 @@ use super::{
     error::ClickHouseError,
     failure::within,
     layout,
-    options::{ClickHouseOptions, ConfiguredServer},
+    options::{ClickHouseOptions, NamedServer},
     schema,
 };
 
@@ -55,7 +55,7 @@ struct ReplicaState {
 }
 
 #[derive(Row, Deserialize)]
-struct DiskState {
+struct DiskRoom {
     name: String,
     free_space: u64,
     total_space: u64,
@@ -71,7 +71,7 @@ struct PartsState {
 /// What was read from a server.
 struct Examination {
     replicas: Vec<ReplicaState>,
-    disks: Vec<DiskState>,
+    disks: Vec<DiskRoom>,
     parts: Vec<PartsState>,
 }
 
@@ -103,19 +103,15 @@ fn finding(url: &str, level: FindingLevel, what: String) -> ClickHouseFinding {
 
 async fn check_server(
     options: &ClickHouseOptions,
-    server: &ConfiguredServer,
+    server: &NamedServer,
 ) -> Result<Vec<ClickHouseFinding>, ClickHouseError> {
     let version = layout::version(server).await?;
     let position = layout::position(server, options.cluster.as_deref()).await?;
     let (is_replicated, shards) = (options.cluster.is_some(), position.replicas.len());
     schema::verify(&server.url, &server.client, &options.database, is_replicated, shards).await?;
-    let good = match is_replicated {
-        true => format!(
-            "ClickHouse {version}, shard {} of {shards}, tables are as they should be",
-            position.shard + 1
-        ),
-        false => format!("ClickHouse {version}, tables are as they should be"),
-    };
+    let place =
+        if is_replicated { format!(", shard {} of {shards}", position.shard + 1) } else { String::new() };
+    let good = format!("ClickHouse {version}{place}, tables are as they should be");
     let read = within(&server.url, TIME_MAX, read(&server.client, &options.database));
     let examination = read
         .await
@@ -192,7 +188,7 @@ mod tests {
                 total_replicas: 2,
                 active_replicas: 2,
             }],
-            disks: vec![DiskState {
+            disks: vec![DiskRoom {
                 name: "default".to_owned(),
                 free_space: 50 << 30,
                 total_space: 100 << 30,

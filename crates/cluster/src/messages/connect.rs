@@ -13,9 +13,9 @@ use super::{
     error::ClickHouseError,
     failure::within,
     layout::{self, Position},
-    options::{ClickHouseOptions, ConfiguredServer},
+    options::{ClickHouseOptions, NamedServer},
     replica::Replica,
-    schema::{self, Table},
+    schema::{self, MessageTable},
     settings::KnownSettings,
     shard::Shard,
 };
@@ -27,7 +27,7 @@ const PAUSE: Duration = Duration::from_secs(5);
 
 /// What is known of a server that can be used.
 #[derive(Debug)]
-struct Examined {
+struct UsableServer {
     replica: Arc<Replica>,
     position: Position,
     /// Path in ZooKeeper and number of replicas there. Empty and 1 without a cluster.
@@ -65,7 +65,7 @@ pub async fn shards(options: &ClickHouseOptions) -> Result<Vec<Arc<Shard>>, Clic
     for (_, error) in &missing {
         tracing::warn!("a server of ClickHouse is not used until this is repaired: {error}");
     }
-    let missing: Vec<ConfiguredServer> = missing.into_iter().map(|(server, _)| server).collect();
+    let missing: Vec<NamedServer> = missing.into_iter().map(|(server, _)| server).collect();
     if !missing.is_empty() {
         let weak = shards.iter().map(Arc::downgrade).collect();
         tokio::spawn(find(options.clone(), missing, weak));
@@ -74,7 +74,7 @@ pub async fn shards(options: &ClickHouseOptions) -> Result<Vec<Arc<Shard>>, Clic
 }
 
 /// Examines servers until each can be used, or nobody needs them any more.
-async fn find(options: ClickHouseOptions, mut missing: Vec<ConfiguredServer>, shards: Vec<Weak<Shard>>) {
+async fn find(options: ClickHouseOptions, mut missing: Vec<NamedServer>, shards: Vec<Weak<Shard>>) {
     while !missing.is_empty() {
         sleep(PAUSE).await;
         let mut still = Vec::new();
@@ -96,9 +96,9 @@ async fn find(options: ClickHouseOptions, mut missing: Vec<ConfiguredServer>, sh
     }
 }
 
-type Outcomes = Vec<(ConfiguredServer, Result<Examined, ClickHouseError>)>;
+type Outcomes = Vec<(NamedServer, Result<UsableServer, ClickHouseError>)>;
 
-async fn examine_all(options: &ClickHouseOptions, servers: Vec<ConfiguredServer>) -> Outcomes {
+async fn examine_all(options: &ClickHouseOptions, servers: Vec<NamedServer>) -> Outcomes {
     let mut tasks = JoinSet::new();
     for (index, server) in servers.into_iter().enumerate() {
         let options = options.clone();
@@ -112,10 +112,7 @@ async fn examine_all(options: &ClickHouseOptions, servers: Vec<ConfiguredServer>
     outcomes.into_iter().map(|(_, server, outcome)| (server, outcome)).collect()
 }
 
-async fn examine(
-    options: &ClickHouseOptions,
-    server: &ConfiguredServer,
-) -> Result<Examined, ClickHouseError> {
+async fn examine(options: &ClickHouseOptions, server: &NamedServer) -> Result<UsableServer, ClickHouseError> {
     layout::version(server).await?;
     let cluster = options.cluster.as_deref();
     let position = layout::position(server, cluster).await?;
@@ -129,7 +126,7 @@ async fn examine(
                 "SELECT zookeeper_path, total_replicas FROM system.replicas WHERE database = ? AND table = ?",
             )
             .bind(database)
-            .bind(Table::Raw.name());
+            .bind(MessageTable::Raw.name());
         let registered: Option<Registered> = registered.fetch_optional().await?;
         Ok((registered, KnownSettings::ask(&client).await?))
     };
@@ -139,11 +136,11 @@ async fn examine(
     let (path, registered) =
         registered.map_or((String::new(), 1), |found| (found.zookeeper_path, found.total_replicas as usize));
     let replica = Arc::new(Replica::new(url, &client, &settings, is_replicated));
-    Ok(Examined { replica, position, path, registered })
+    Ok(UsableServer { replica, position, path, registered })
 }
 
 /// Puts the servers into their shards.
-fn arrange(examined: &[Examined]) -> Result<Vec<Arc<Shard>>, ClickHouseError> {
+fn arrange(examined: &[UsableServer]) -> Result<Vec<Arc<Shard>>, ClickHouseError> {
     let wrong = |what: String| Err(ClickHouseError::Layout(what));
     let Some(first) = examined.first() else { return wrong("none can be used".to_owned()) };
     let expected = &first.position.replicas;
@@ -154,7 +151,7 @@ fn arrange(examined: &[Examined]) -> Result<Vec<Arc<Shard>>, ClickHouseError> {
     let mut shards: Vec<Arc<Shard>> = Vec::new();
     for (index, replicas) in expected.iter().enumerate() {
         let of_shard = examined.iter().filter(|other| other.position.shard == index);
-        let servers: Vec<&Examined> = of_shard.collect();
+        let servers: Vec<&UsableServer> = of_shard.collect();
         let Some(one) = servers.first() else {
             return wrong(format!("urls names no server of shard {} that can be used", index + 1));
         };

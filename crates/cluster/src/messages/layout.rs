@@ -5,7 +5,7 @@ use std::time::Duration;
 use clickhouse::{Client, Compression, Row, error::Error};
 use serde::Deserialize;
 
-use super::{error::ClickHouseError, failure::within, options::ConfiguredServer};
+use super::{error::ClickHouseError, failure::within, options::NamedServer};
 
 /// Most time of a question about a server.
 const TIME_MAX: Duration = Duration::from_secs(5);
@@ -25,7 +25,7 @@ pub struct Position {
 ///
 /// # Errors
 /// If it does not answer, or is too old.
-pub async fn version(server: &ConfiguredServer) -> Result<String, ClickHouseError> {
+pub async fn version(server: &NamedServer) -> Result<String, ClickHouseError> {
     // Old servers know neither compression of answers nor types of columns in them.
     let client = server.client.clone().with_compression(Compression::None);
     let answer = async {
@@ -64,7 +64,7 @@ struct Macro {
 ///
 /// # Errors
 /// If the server does not say it clearly.
-pub async fn position(server: &ConfiguredServer, cluster: Option<&str>) -> Result<Position, ClickHouseError> {
+pub async fn position(server: &NamedServer, cluster: Option<&str>) -> Result<Position, ClickHouseError> {
     let Some(cluster) = cluster else {
         return Ok(Position { shard: 0, replicas: vec![1] });
     };

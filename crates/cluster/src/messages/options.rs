@@ -36,7 +36,7 @@ pub struct ClickHouseOptions {
 
 /// A server as it is configured, before it was asked anything.
 #[derive(Clone, Debug)]
-pub struct ConfiguredServer {
+pub struct NamedServer {
     /// The address as it is shown.
     pub url: String,
     /// A client without database and settings.
@@ -45,7 +45,7 @@ pub struct ConfiguredServer {
 
 impl ClickHouseOptions {
     /// The servers, if the options can be right. They share their connections.
-    pub(super) fn servers(&self) -> Result<Vec<ConfiguredServer>, ClickHouseError> {
+    pub(super) fn servers(&self) -> Result<Vec<NamedServer>, ClickHouseError> {
         let refused = |what: String| Err(ClickHouseError::Options(what));
         for (key, name) in [("database", Some(&self.database)), ("cluster", self.cluster.as_ref())] {
             if name.is_some_and(|name| !is_name(name)) {
@@ -67,7 +67,7 @@ impl ClickHouseOptions {
                 ClickHouseError::Options(format!("urls: the address of a ClickHouse server {what}"))
             })?;
             let client = client.clone().with_url(address.uri_text());
-            Ok(ConfiguredServer { url: address.to_string(), client })
+            Ok(NamedServer { url: address.to_string(), client })
         };
         self.urls.iter().map(server).collect()
     }

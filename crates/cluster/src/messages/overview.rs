@@ -13,8 +13,9 @@ use super::{
 
 const DAYS: usize = 28;
 const MINUTES: usize = 60;
-const LAST_DAY: i64 = DAYS as i64 - 1;
-const LAST_MINUTE: i64 = MINUTES as i64 - 1;
+/// From the first to the last of the days and minutes that are shown.
+const DAYS_BACK: i32 = 27;
+const MINUTES_BACK: i64 = 59;
 /// Room for the names of many accounts, in bytes.
 const STATEMENT_MAX: &str = "64000000";
 
@@ -81,7 +82,7 @@ impl Around {
         let month = today.first_of_month();
         let last_month = month.plus_days(-1).first_of_month();
         let next_month = month.plus_days(31).first_of_month();
-        let from = last_month.min(today.plus_days(1 - i32::try_from(DAYS).unwrap_or(0)));
+        let from = last_month.min(today.plus_days(-DAYS_BACK));
         let after_tomorrow = today.plus_days(2);
         let to = next_month.max(after_tomorrow);
         let (_, tomorrow_s) = stored_bounds(0, start_of_day_s(after_tomorrow))?;
@@ -140,7 +141,7 @@ pub fn counts(around: &Around) -> impl Fn(&Client) -> Query + use<> {
         today_by_type = COUNTED_TYPES.map(|number| format!("sumIf(t{number}, day = {today})")).join(", "),
         week_ago = today - 7,
         offset = BEIJING_OFFSET_S,
-        first_minute = around.minute - LAST_MINUTE,
+        first_minute = around.minute - MINUTES_BACK,
         last_minute = around.minute,
         types = COUNTED_TYPES.map(of_type).join(", "),
         all = COUNTED_TYPES.map(|number| format!("t{number}")).join(" + "),
@@ -191,7 +192,7 @@ impl Overviews {
     /// Adds the counts of one shard.
     pub fn add(&mut self, found: OverviewFound) -> Result<(), ClickHouseError> {
         let (appid, last_s, by_type, hours_over, by_day, by_minute) = found;
-        let (today, first_minute) = (self.around.today, self.around.minute - LAST_MINUTE);
+        let (today, first_minute) = (self.around.today, self.around.minute - MINUTES_BACK);
         let stretches = self.around.stretches();
         let account = self.of(appid);
         account.see(last_s);
@@ -203,7 +204,7 @@ impl Overviews {
         }
         account.today_by_type.iter_mut().zip(by_type).for_each(|(sum, more)| *sum += more);
         for (day, count) in by_day.0.into_iter().zip(by_day.1) {
-            let at = usize::try_from(day - (today - LAST_DAY));
+            let at = usize::try_from(day - (today - i64::from(DAYS_BACK)));
             if let Some(sum) = at.ok().and_then(|at| account.days.get_mut(at)) {
                 *sum += count;
             }

@@ -52,10 +52,10 @@ impl PeriodCounts {
             let name = reader.text()?.to_owned();
             events.insert(name, reader.number()?);
         }
-        match reader.is_empty() {
-            true => Ok(PeriodCounts { counters, events }),
-            false => Err(Damaged("bytes after the figures")),
+        if !reader.is_empty() {
+            return Err(Damaged("bytes after the figures"));
         }
+        Ok(PeriodCounts { counters, events })
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
     catch_up::CatchUp,
     failure::{ReplicaFailure, within},
     questions::AnswerPart,
-    schema::Table,
+    schema::MessageTable,
     settings::KnownSettings,
 };
 
@@ -23,7 +23,7 @@ pub trait Stored: Send + Sync + 'static {
     /// The row as the server takes it.
     type Columns: Row;
     /// Where it goes.
-    const TABLE: Table;
+    const TABLE: MessageTable;
     /// The account and the user, who decide the shard.
     fn owner(&self) -> (&str, &str);
     /// Sorts rows by the key of the table, and keeps of each identity the row that was received first.
@@ -76,7 +76,7 @@ impl Replica {
     /// If the server cannot catch up with the other replicas, or does not answer in full.
     pub async fn ask<T>(
         &self,
-        table: Table,
+        table: MessageTable,
         question: &(dyn Fn(&Client) -> Query + Send + Sync),
     ) -> Result<Vec<T>, ReplicaFailure>
     where
@@ -84,8 +84,8 @@ impl Replica {
     {
         if self.is_replicated {
             let catch_up = match table {
-                Table::Raw => &self.messages,
-                Table::Aside => &self.quarantined,
+                MessageTable::Raw => &self.messages,
+                MessageTable::Aside => &self.quarantined,
             };
             let seconds = CATCH_UP_TIME_MAX.as_secs();
             let query = self.client.query(table.catch_up_sql());

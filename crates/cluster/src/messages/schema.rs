@@ -21,35 +21,35 @@ const SETTINGS: &str = "fsync_after_insert = 1, fsync_part_directory = 1";
 
 /// A table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Table {
+pub enum MessageTable {
     /// Messages.
     Raw,
     /// Quarantined messages.
     Aside,
 }
 
-impl Table {
-    const ALL: [Table; 2] = [Table::Raw, Table::Aside];
+impl MessageTable {
+    const ALL: [MessageTable; 2] = [MessageTable::Raw, MessageTable::Aside];
 
     /// Its name.
     pub const fn name(self) -> &'static str {
         match self {
-            Table::Raw => "raw",
-            Table::Aside => "aside",
+            MessageTable::Raw => "raw",
+            MessageTable::Aside => "aside",
         }
     }
 
     /// Waits until a replica has all parts that any replica has.
     pub const fn catch_up_sql(self) -> &'static str {
         match self {
-            Table::Raw => "SYSTEM SYNC REPLICA raw LIGHTWEIGHT",
-            Table::Aside => "SYSTEM SYNC REPLICA aside LIGHTWEIGHT",
+            MessageTable::Raw => "SYSTEM SYNC REPLICA raw LIGHTWEIGHT",
+            MessageTable::Aside => "SYSTEM SYNC REPLICA aside LIGHTWEIGHT",
         }
     }
 
     const fn columns(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            Table::Raw => &[
+            MessageTable::Raw => &[
                 ("appid", "LowCardinality(String)"),
                 ("user", "String"),
                 ("create_time", "DateTime('Asia/Shanghai')"),
@@ -58,7 +58,7 @@ impl Table {
                 ("event", "LowCardinality(String)"),
                 ("first", "UInt64"),
             ],
-            Table::Aside => &[
+            MessageTable::Aside => &[
                 ("appid", "LowCardinality(String)"),
                 ("create_time", "Int64"),
                 ("user", "String"),
@@ -75,16 +75,16 @@ impl Table {
 
     const fn sorting_key(self) -> &'static str {
         match self {
-            Table::Raw => "appid, user, create_time, id",
-            Table::Aside => "appid, create_time, user, id",
+            MessageTable::Raw => "appid, user, create_time, id",
+            MessageTable::Aside => "appid, create_time, user, id",
         }
     }
 
     /// A row's identity contains its time, so no two partitions have rows of one identity.
     const fn partition_key(self) -> &'static str {
         match self {
-            Table::Raw => "toYYYYMM(create_time, 'Asia/Shanghai')",
-            Table::Aside => "",
+            MessageTable::Raw => "toYYYYMM(create_time, 'Asia/Shanghai')",
+            MessageTable::Aside => "",
         }
     }
 
@@ -92,9 +92,10 @@ impl Table {
         let columns: Vec<String> =
             self.columns().iter().map(|(name, of_type)| format!("{name} {of_type}")).collect();
         // Of rows with one identity the one with the greatest `first` stays: the one that was received first.
-        let (engine, settings) = match is_replicated {
-            true => ("ReplicatedReplacingMergeTree(?, '{replica}', first)", REPLICATED_SETTINGS),
-            false => ("ReplacingMergeTree(first)", SINGLE_SETTINGS),
+        let (engine, settings) = if is_replicated {
+            ("ReplicatedReplacingMergeTree(?, '{replica}', first)", REPLICATED_SETTINGS)
+        } else {
+            ("ReplacingMergeTree(first)", SINGLE_SETTINGS)
         };
         let partition = match self.partition_key() {
             "" => String::new(),
@@ -126,7 +127,7 @@ pub async fn create(
     };
     run(client.query("CREATE DATABASE IF NOT EXISTS ?").bind(Identifier(database))).await?;
     let client = client.clone().with_database(database);
-    for table in Table::ALL {
+    for table in MessageTable::ALL {
         let mut query = client.query(&table.create_sql(cluster.is_some()));
         if let Some(cluster) = cluster {
             // ClickHouse replaces {shard}.
@@ -168,7 +169,7 @@ pub async fn verify(
     is_replicated: bool,
     shards: usize,
 ) -> Result<(), ClickHouseError> {
-    for table in Table::ALL {
+    for table in MessageTable::ALL {
         let found = describe(client, database, table);
         let (tables, columns) = within(url, TIME_MAX, found)
             .await
@@ -184,7 +185,7 @@ pub async fn verify(
 async fn describe(
     client: &Client,
     database: &str,
-    table: Table,
+    table: MessageTable,
 ) -> Result<(Vec<FoundTable>, Vec<FoundColumn>), Error> {
     let tables = client
         .query("SELECT engine, sorting_key, partition_key, comment FROM system.tables WHERE database = ? AND name = ?")
@@ -198,7 +199,7 @@ async fn describe(
 }
 
 fn difference(
-    table: Table,
+    table: MessageTable,
     database: &str,
     is_replicated: bool,
     shards: usize,
@@ -233,7 +234,7 @@ fn difference(
 mod tests {
     use super::*;
 
-    fn found(table: Table) -> (FoundTable, Vec<FoundColumn>) {
+    fn found(table: MessageTable) -> (FoundTable, Vec<FoundColumn>) {
         let columns = table
             .columns()
             .iter()
@@ -249,7 +250,7 @@ mod tests {
 
     #[test]
     fn other_tables_are_refused_with_what_to_do() {
-        for table in Table::ALL {
+        for table in MessageTable::ALL {
             let (ours, columns) = found(table);
             let check = |found: &FoundTable, columns: &[FoundColumn]| {
                 difference(table, "db", true, 2, Some(found), columns)

@@ -17,7 +17,6 @@ const READS: &[Setting] = &[
     ("max_execution_time", "30"),
     ("max_memory_usage", "4000000000"),
     ("max_bytes_before_external_group_by", "2000000000"),
-    ("priority", "1"),
     // A limit of a profile must not cut an answer short.
     ("read_overflow_mode", "throw"),
     ("group_by_overflow_mode", "throw"),

@@ -18,7 +18,7 @@ use super::{
     failure::ReplicaFailure,
     questions::AnswerPart,
     replica::{Replica, Stored},
-    schema::Table,
+    schema::MessageTable,
 };
 
 /// If no replica stored rows, the next round begins after this time.
@@ -70,7 +70,7 @@ impl Shard {
     }
 
     /// The replicas with their index, the last good one first.
-    fn from_last_good(&self, good: &AtomicUsize) -> Vec<(usize, Arc<Replica>)> {
+    fn last_good_first(&self, good: &AtomicUsize) -> Vec<(usize, Arc<Replica>)> {
         let replicas = self.replicas.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         let count = replicas.len().max(1);
         let first = good.load(Ordering::Relaxed) % count;
@@ -83,12 +83,12 @@ impl Shard {
     ///
     /// # Errors
     /// If none does, or the question is too large for any.
-    pub async fn ask<T>(&self, table: Table, question: &Question) -> Result<Vec<T>, ClickHouseError>
+    pub async fn ask<T>(&self, table: MessageTable, question: &Question) -> Result<Vec<T>, ClickHouseError>
     where
         AnswerPart<T>: RowOwned + RowRead,
     {
         let mut failures = Vec::new();
-        for (index, replica) in self.from_last_good(&self.asked) {
+        for (index, replica) in self.last_good_first(&self.asked) {
             match replica.ask(table, question).await {
                 Ok(rows) => {
                     self.asked.store(index, Ordering::Relaxed);
@@ -120,7 +120,7 @@ impl Shard {
     pub async fn store<R: Stored>(&self, rows: &[R], until: Instant) -> Result<(), ClickHouseError> {
         let mut failures: Vec<ReplicaFailure> = Vec::new();
         loop {
-            for (index, replica) in self.from_last_good(&self.stored) {
+            for (index, replica) in self.last_good_first(&self.stored) {
                 let left = until.saturating_duration_since(Instant::now());
                 if left < USEFUL_MIN {
                     let what = texts(&failures);
@@ -152,10 +152,7 @@ impl Shard {
 
 /// How long one replica may take to store rows: half of the time that is left, so that another one can try.
 fn attempt(left: Duration, has_others: bool) -> Duration {
-    match has_others {
-        true => (left / 2).max(ATTEMPT_MIN).min(ATTEMPT_MAX).min(left),
-        false => left,
-    }
+    if has_others { (left / 2).clamp(ATTEMPT_MIN, ATTEMPT_MAX).min(left) } else { left }
 }
 
 fn texts(failures: &[ReplicaFailure]) -> String {

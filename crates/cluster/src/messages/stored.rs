@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{
     replica::Stored,
     row::{MessageId, MessageRow, QuarantinedRow},
-    schema::Table,
+    schema::MessageTable,
 };
 
 /// A row of `raw`.
@@ -38,7 +38,7 @@ pub struct AsideColumns<'a> {
 
 impl Stored for MessageRow {
     type Columns = RawColumns<'static>;
-    const TABLE: Table = Table::Raw;
+    const TABLE: MessageTable = MessageTable::Raw;
 
     fn owner(&self) -> (&str, &str) {
         (&self.appid, &self.user)
@@ -69,7 +69,7 @@ impl Stored for MessageRow {
 
 impl Stored for QuarantinedRow {
     type Columns = AsideColumns<'static>;
-    const TABLE: Table = Table::Aside;
+    const TABLE: MessageTable = MessageTable::Aside;
 
     fn owner(&self) -> (&str, &str) {
         (&self.appid, &self.user)

@@ -75,7 +75,7 @@ impl From<PoolError> for StateError {
     fn from(error: PoolError) -> StateError {
         match error {
             PoolError::Backend(error) => error.into(),
-            PoolError::Timeout(_) => StateError::Unreachable("no connection within 5 s".to_owned()),
+            PoolError::Timeout(_) => StateError::Unreachable("no connection within 8 s".to_owned()),
             PoolError::PostCreateHook(hook) => match hook {
                 deadpool_postgres::HookError::Backend(error) => error.into(),
                 deadpool_postgres::HookError::Message(text) => StateError::Unreachable(text.into_owned()),

@@ -15,10 +15,10 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{address, address::StateAddress, error::StateError, tls};
 
-/// Connections a process uses for turns and fences, and for all else.
+/// Connections a process uses for turns, fences and marks, and for all else.
 const ORDER_CONNECTIONS: usize = 4;
 const WORK_CONNECTIONS: usize = 8;
-const WAIT_LIMIT: Duration = Duration::from_secs(5);
+const WAIT_LIMIT: Duration = Duration::from_secs(8);
 /// A little longer than the server's own limit of 10 s, so that its error is seen.
 const ANSWER_LIMIT: Duration = Duration::from_secs(11);
 const SLOW_ANSWER_LIMIT: Duration = Duration::from_secs(121);
@@ -40,7 +40,7 @@ pub type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 /// The connections of a process.
 pub struct Pools {
-    /// For turns and fences, so that nothing else makes them wait.
+    /// For turns, fences and marks, so that nothing else makes them wait.
     order: Pool,
     work: Pool,
     runtime: Handle,
@@ -91,7 +91,24 @@ impl Pools {
 
     /// Runs one statement, which is a transaction of its own.
     pub async fn ask(&self, statement: &str, parameters: Parameters<'_>) -> Result<Vec<Row>, StateError> {
-        let lent = self.for_work().await?;
+        self.ask_on(self.for_work().await?, statement, parameters).await
+    }
+
+    /// Runs one statement that must not wait behind the others.
+    pub async fn ask_at_once(
+        &self,
+        statement: &str,
+        parameters: Parameters<'_>,
+    ) -> Result<Vec<Row>, StateError> {
+        self.ask_on(self.for_order().await?, statement, parameters).await
+    }
+
+    async fn ask_on(
+        &self,
+        lent: Lent,
+        statement: &str,
+        parameters: Parameters<'_>,
+    ) -> Result<Vec<Row>, StateError> {
         let answer = lent.ask(statement, parameters).await;
         // A refusal leaves the connection as it was.
         match &answer {

@@ -116,7 +116,7 @@ pub async fn mark(
     now_us: Option<i64>,
 ) -> Result<MarkOutcome, StateError> {
     let skew_max_us = SKEW_MAX_S * 1_000_000;
-    let rows = pools.ask(MARK, &[&own.name, &own.run, &at_s, &now_us, &skew_max_us]).await?;
+    let rows = pools.ask_at_once(MARK, &[&own.name, &own.run, &at_s, &now_us, &skew_max_us]).await?;
     let row = rows.first().ok_or(StateError::NotInitialized)?;
     let (database_us, is_written, is_own): (i64, bool, bool) =
         (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
@@ -129,5 +129,5 @@ pub async fn mark(
 
 /// Writes that a process ended in good order.
 pub async fn end(pools: &Pools, own: &ProcessName, at_s: i64) -> Result<(), StateError> {
-    pools.ask(END, &[&own.name, &own.run, &at_s]).await.map(drop)
+    pools.ask_at_once(END, &[&own.name, &own.run, &at_s]).await.map(drop)
 }

@@ -4,13 +4,18 @@ use std::collections::BTreeMap;
 
 use super::{error::StateError, pool::Pools};
 
+/// Does not wait for the disk, so that many calls of one account do not wait for each other. If PostgreSQL crashes, it
+/// forgets the calls of the last second, as the embedded store does.
 const SPEND: &str = "
-INSERT INTO quota (appid, interface, day, used) VALUES ($1, $2, $3, 1)
+INSERT INTO quota (appid, interface, day, used)
+SELECT $1::text, $2::text, $3::integer, 1
+FROM (SELECT set_config('synchronous_commit', 'off', true)) AS quick (setting) WHERE setting = 'off'
 ON CONFLICT (appid, interface, day) DO UPDATE SET used = quota.used + 1 WHERE $4::bigint = 0 OR quota.used < $4
 RETURNING used";
 const ADD: &str = "
 INSERT INTO quota (appid, interface, day, used)
-SELECT * FROM unnest($1::text[], $2::text[], $3::integer[], $4::bigint[])
+SELECT added.* FROM unnest($1::text[], $2::text[], $3::integer[], $4::bigint[]) AS added,
+  (SELECT set_config('synchronous_commit', 'off', true)) AS quick (setting) WHERE setting = 'off'
 ON CONFLICT (appid, interface, day) DO UPDATE SET used = quota.used + excluded.used";
 const CLEAR: &str = "
 WITH taken AS (

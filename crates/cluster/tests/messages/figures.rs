@@ -158,7 +158,7 @@ fn check(servers: &Servers, cases: u32) {
         check_interfaces(servers, &store, &appid, &messages)?;
         check_ranges(servers, &store, &appid, &messages, range)?;
         check_known(servers, &store, &rows)?;
-        if number.load(Ordering::Relaxed) % 4 == 0 {
+        if number.load(Ordering::Relaxed).is_multiple_of(4) {
             servers.run("OPTIMIZE TABLE raw FINAL");
             check_interfaces(servers, &store, &appid, &messages)?;
             check_ranges(servers, &store, &appid, &messages, range)?;

@@ -46,7 +46,7 @@ impl Servers {
         };
         let clients = options.urls.iter().map(client).collect();
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        Servers { clients, runtime, options }
+        Servers { options, runtime, clients }
     }
 
     /// Makes the tables, and connects.

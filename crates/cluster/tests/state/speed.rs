@@ -1,4 +1,5 @@
-//! Prints how fast it is. Run alone: `cargo test -p cluster --test state speed -- --ignored --nocapture`.
+//! Prints how fast it is, if `MSGCUBE_TEST_SPEED` is set. Run it alone:
+//! `cargo test -p cluster --test state speed -- --ignored --nocapture`.
 
 use std::time::Duration;
 
@@ -44,6 +45,9 @@ where
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs servers: tests/cluster/run.sh"]
 async fn how_fast_it_is() {
+    if std::env::var_os("MSGCUBE_TEST_SPEED").is_none() {
+        return;
+    }
     with_tables(|database| async move {
         let all = [database.open("a").await, database.open("b").await, database.open("c").await];
         let one = &all[..1];

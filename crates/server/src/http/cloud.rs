@@ -179,6 +179,11 @@ async fn call_interface(app: &Arc<App>, call: CloudCall) -> Result<Response<Body
     Ok(Response::from_parts(head, Body::from(answer.encode_to_vec())))
 }
 
+/// The answer while calls cannot be taken.
+pub fn busy(app: &App) -> Response<Body> {
+    refuse(app, None, CloudRefusal::Busy)
+}
+
 fn refuse(app: &App, cloud: Option<&CloudConfig>, refusal: CloudRefusal) -> Response<Body> {
     app.metrics.cloud_call("refused", refusal.reason());
     let env = cloud.map_or("", |cloud| cloud.env.as_str());

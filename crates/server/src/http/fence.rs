@@ -12,7 +12,7 @@ use i18n::text;
 use storage::store::NotDurable;
 use tokio::time::timeout;
 
-use super::{answer, hint::AnswerHint};
+use super::{answer, cloud, hint::AnswerHint};
 use crate::{http::state::App, intake::path};
 
 /// WeChat waits 5 s for the answer to a callback, and the message must still be stored.
@@ -65,6 +65,8 @@ pub fn refusal(app: &Arc<App>, path: &str) -> Response<Body> {
         answer::api_error(StatusCode::SERVICE_UNAVAILABLE, ERROR)
     } else if is_below("/ui") || is_below("/cgi-bin/componentloginpage") {
         answer::plain_text(StatusCode::SERVICE_UNAVAILABLE, ERROR)
+    } else if path == "/cloud/admin" {
+        cloud::busy(app)
     } else {
         let hint = AnswerHint::new(text!("see /readyz and the log of the server"));
         answer::wechat_error(app, ErrorCode::SYSTEM_ERROR, Some(&hint))
@@ -74,3 +76,6 @@ pub fn refusal(app: &Arc<App>, path: &str) -> Response<Body> {
 fn is_of_callbacks(path: &str) -> bool {
     path.starts_with(path::OF_ACCOUNTS) || path.starts_with(path::OF_PLATFORMS)
 }
+
+#[cfg(test)]
+mod tests;

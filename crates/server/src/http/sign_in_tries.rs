@@ -29,19 +29,21 @@ impl SignInTries {
         now_s: i64,
         store: &Store,
     ) -> Result<bool, NotDurable> {
-        if !store.is_shared() {
-            return Ok(self.take(address, now_s));
-        }
         if let Some(of_address) = address.map(of_address)
             && store.try_count(&of_address, PERIOD_S, TRIES_OF_ADDRESS_MAX).await? == SharedCount::Refused
         {
             return Ok(false);
         }
-        let is_left = store.try_count(OF_ALL, PERIOD_S, TRIES_MAX).await? != SharedCount::Refused;
-        if !is_left && let Some(of_address) = address.map(of_address) {
-            store.try_back(&of_address).await?;
+        match store.try_count(OF_ALL, PERIOD_S, TRIES_MAX).await? {
+            SharedCount::Alone => Ok(self.take(address, now_s)),
+            SharedCount::Taken => Ok(true),
+            SharedCount::Refused => {
+                if let Some(of_address) = address.map(of_address) {
+                    store.try_back(&of_address).await?;
+                }
+                Ok(false)
+            }
         }
-        Ok(is_left)
     }
 
     /// Takes back a try whose key was right.

@@ -1,9 +1,15 @@
 //! The events that a platform gets: WeChat's pushes to its authorisation-event URL, encrypted as all pushes are.
 
+use std::collections::HashMap;
+
 use axum::{body::Body, http::StatusCode};
 use serde::{Deserialize, Serialize};
-use storage::store::{Change, Store};
+use storage::{
+    store::{Change, NotDurable, Store},
+    writer::Ingest,
+};
 use system::{
+    clock::Clock,
     data_key::{DataKey, SealError},
     random,
 };
@@ -17,6 +23,15 @@ use crate::net::body;
 
 /// Prefix of the keys of these facts.
 pub const FACT_PREFIX: &str = "event/";
+/// The process that delivers an event that another one left.
+mod claim {
+    /// Prefix of the keys of these facts.
+    pub const FACT_PREFIX: &str = "event_claim/";
+}
+/// If an event is still stored after so many seconds, the process that made it has died, or could not queue it.
+const LEFT_AFTER_S: i64 = 30;
+/// Seconds within which the process that claimed an event queues it.
+const CLAIM_S: i64 = 60;
 /// A platform's answer if it accepted a push. Source: WeChat's pages on its pushes.
 const SUCCESS: &[u8] = b"success";
 const ANSWER_BYTES_MAX: usize = 4096;
@@ -70,6 +85,35 @@ pub fn undelivered(store: &Store, key: &DataKey) -> Vec<Event> {
     store.facts(FACT_PREFIX).into_iter().filter_map(read).collect()
 }
 
+/// Claims events that other processes left, so that one process delivers them. Each may be delivered twice if that one
+/// dies too.
+///
+/// # Errors
+/// If nothing was claimed.
+pub async fn claim_left(
+    store: &Store,
+    key: &DataKey,
+    ingest: &Ingest,
+    clock: &Clock,
+) -> Result<Vec<Event>, NotDurable> {
+    let is_left = |event: &Event, now_s| event.age_s(now_s) >= LEFT_AFTER_S;
+    if !undelivered(store, key).iter().any(|event| is_left(event, clock.now_s())) {
+        return Ok(Vec::new());
+    }
+    let decision = store.decide().await?;
+    let now_s = decision.now_s(clock);
+    let claims: HashMap<String, Vec<u8>> = store.facts(claim::FACT_PREFIX).into_iter().collect();
+    let until_s = |event: &Event| std::str::from_utf8(claims.get(&event.claim_key())?).ok()?.parse().ok();
+    let mut left = undelivered(store, key);
+    left.retain(|event| is_left(event, now_s) && until_s(event).is_none_or(|until_s: i64| until_s <= now_s));
+    if !left.is_empty() {
+        let until = (now_s + CLAIM_S).to_string().into_bytes();
+        let claimed = |event: &Event| Change::Fact { key: event.claim_key(), value: Some(until.clone()) };
+        drop(decision.commit(ingest, left.iter().map(claimed).collect()).await?);
+    }
+    Ok(left)
+}
+
 impl Event {
     /// The change that stores the event, sealed, together with what it reports.
     pub fn pending_fact(&self, key: &DataKey) -> Result<Change, SealError> {
@@ -82,6 +126,15 @@ impl Event {
     /// The change that deletes the stored event, once it is in the queue.
     pub fn delivered_fact(&self) -> Change {
         Change::Fact { key: self.fact(), value: None }
+    }
+
+    /// The change that ends a claim, together with `delivered_fact`.
+    pub fn claim_end(&self) -> Change {
+        Change::Fact { key: self.claim_key(), value: None }
+    }
+
+    fn claim_key(&self) -> String {
+        self.fact().replacen(FACT_PREFIX, claim::FACT_PREFIX, 1)
     }
 
     /// Seconds since what it reports happened.

@@ -246,7 +246,8 @@ impl<'a> BulkReader<'a> {
     async fn send(&mut self, last_line: u64) -> Result<(), BulkFailure> {
         self.await_pending().await?;
         self.chunk_bytes = 0;
-        let (chunk, lines) = (std::mem::take(&mut self.chunk), std::mem::take(&mut self.chunk_lines));
+        let (mut chunk, mut lines) = (std::mem::take(&mut self.chunk), std::mem::take(&mut self.chunk_lines));
+        self.drop_stored(&mut chunk, &mut lines)?;
         if chunk.is_empty() {
             self.durable_lines = last_line;
             return Ok(());
@@ -254,6 +255,24 @@ impl<'a> BulkReader<'a> {
         await_saves(&self.app.store).await;
         let durable = self.app.ingest.submit_all(chunk).map_err(BulkFailure::NotDurable)?;
         self.pending = Some((Box::pin(durable), lines, last_line));
+        Ok(())
+    }
+
+    /// Leaves out what a shared store has already. It does not say so when it counts.
+    fn drop_stored(&mut self, chunk: &mut Vec<Change>, lines: &mut Vec<u64>) -> Result<(), BulkFailure> {
+        let known = self.app.store.stored(chunk);
+        let known = known.map_err(|error| BulkFailure::NotDurable(NotDurable(error.to_string())))?;
+        let is_new = |place: usize| !known.get(place).copied().unwrap_or_default();
+        let repeats = known.iter().filter(|is_known| **is_known).count();
+        if repeats > 0 {
+            let mut places = 0..;
+            chunk.retain(|_| places.next().is_some_and(is_new));
+            let mut places = 0..;
+            lines.retain(|_| places.next().is_some_and(is_new));
+            self.report.duplicate += repeats;
+            self.app.metrics.repeated(repeats);
+            self.account.meter.imported(0, repeats);
+        }
         Ok(())
     }
 

@@ -34,13 +34,17 @@ const PAUSES: [Duration; 4] =
     [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(30), Duration::from_secs(120)];
 /// How often the clock is read again, because it may be set, in seconds.
 const LOOK_EVERY_S: i64 = 30;
+/// How often events are looked for that other processes left.
+const LEFT_EVERY: Duration = Duration::from_secs(30);
 /// Older events are not pushed, in seconds.
 const AGE_S_MAX: i64 = 24 * 3600;
 
 /// Starts pushing tickets for as long as the program runs, and queues the events that an earlier stop left over.
 pub fn start(app: &Arc<App>) {
     let left_over = event::undelivered(&app.store, &app.key);
-    if !left_over.is_empty() {
+    if app.store.is_shared() {
+        tokio::spawn(deliver_left(Arc::downgrade(app)));
+    } else if !left_over.is_empty() {
         let app = app.clone();
         tokio::spawn(async move {
             for event in left_over {
@@ -52,6 +56,25 @@ pub fn start(app: &Arc<App>) {
     for platform in all.filter(|platform| platform.config.role == Role::Serve) {
         let appid = platform.config.appid.clone();
         tokio::spawn(push_tickets(Arc::downgrade(app), appid, platform.push_now.clone()));
+    }
+}
+
+/// Delivers the events that processes which died left, one process each.
+async fn deliver_left(app: Weak<App>) {
+    loop {
+        let Some(running) = app.upgrade() else { return };
+        match event::claim_left(&running.store, &running.key, &running.ingest, &running.clock).await {
+            Ok(left) => {
+                for event in left {
+                    deliver_event(&running, event).await;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "events that another process left cannot be delivered yet");
+            }
+        }
+        drop(running);
+        tokio::time::sleep(LEFT_EVERY).await;
     }
 }
 
@@ -149,7 +172,14 @@ pub async fn deliver_event(app: &Arc<App>, event: Event) {
         // The platform is gone, or the event is too old.
         _ => true,
     };
-    if is_over && app.ingest.enqueue(event.delivered_fact()).is_err() {
+    if !is_over {
+        return;
+    }
+    let mut changes = vec![event.delivered_fact()];
+    if app.store.is_shared() {
+        changes.push(event.claim_end());
+    }
+    if app.ingest.submit_all(changes).is_err() {
         tracing::warn!(component = event.component, "an event may be pushed again after the next start");
     }
 }

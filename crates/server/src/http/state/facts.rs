@@ -10,13 +10,14 @@ use crate::{
     accounts::{platform_issuer, platform_receiver, registry::settings},
     auth::{access_token, api_keys, quota, sessions, share_links, upstream_token_index},
     forward::upstream_token,
+    key_binding,
 };
 
 /// Takes over a fact that was set, or removed if there is no value.
 type ApplyFact = fn(&App, &str, Option<&[u8]>);
 
 /// The maps, by the prefix of their facts.
-const MAPS: [(&str, ApplyFact); 14] = [
+const MAPS: [(&str, ApplyFact); 15] = [
     (access_token::FACT_PREFIX, |app, key, value| app.tokens.apply_fact(key, value)),
     (api_keys::FACT_PREFIX, |app, key, value| app.api_keys.apply_fact(key, value)),
     (share_links::FACT_PREFIX, |app, key, value| app.share_links.apply_fact(key, value)),
@@ -31,6 +32,7 @@ const MAPS: [(&str, ApplyFact); 14] = [
     (platform_issuer::FACT_PREFIXES[1], issuer),
     (upstream_token::FACT_PREFIXES[0], real_tokens),
     (upstream_token::FACT_PREFIXES[1], real_tokens),
+    (key_binding::FACT, |app, _, value| key_binding::follow(&app.key, value)),
 ];
 
 fn receiver(app: &App, key: &str, value: Option<&[u8]>) {

@@ -18,7 +18,7 @@ use super::{
     Shared, SharedCore,
     state_draft::{ServiceState, StateDraft},
 };
-use crate::store::{AccountNumber, Change, NotDurable, Outcome, QuarantinedMessage};
+use crate::store::{AccountNumber, Change, NotDurable, Outcome, QuarantinedMessage, StoreError};
 
 /// Callers give up after 4.5 s, so rows are not repeated for longer.
 const INSERT_TIME_MAX: Duration = Duration::from_secs(4);
@@ -74,6 +74,22 @@ impl Shared {
             outcomes[at] = outcome;
         }
         Ok(outcomes)
+    }
+
+    /// See [`crate::store::Store::stored`].
+    pub fn stored(&self, changes: &[Change]) -> Result<Vec<bool>, StoreError> {
+        let mut is_stored = vec![false; changes.len()];
+        let (mut rows, mut places) = (Rows::default(), Vec::new());
+        for (place, change) in changes.iter().enumerate() {
+            let Change::Message { account, message } = change else { continue };
+            if rows.add(&self.core, *account, message) == Outcome::Counted {
+                places.push(place);
+            }
+        }
+        let core = self.core.clone();
+        let known = self.runtime.wait(async move { core.messages.known(&rows.messages).await })??;
+        places.into_iter().zip(known).for_each(|(place, is_known)| is_stored[place] = is_known);
+        Ok(is_stored)
     }
 
     /// Waits for a turn to decide.

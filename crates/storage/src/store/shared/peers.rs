@@ -32,7 +32,11 @@ impl Shared {
     /// See [`crate::store::Store::maintain`].
     pub fn maintain(&self) -> Result<(), StoreError> {
         let core = self.core.clone();
-        self.runtime.wait(async move { core.look_at_peers().await })?
+        self.runtime.wait(async move {
+            // Also a process that decides nothing has to know soon what the others decide.
+            core.state.fresh().await?;
+            core.look_at_peers().await
+        })?
     }
 }
 

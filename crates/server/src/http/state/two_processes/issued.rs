@@ -1,7 +1,7 @@
 //! Platforms of our own (role "serve") that ask any of the processes.
 
 use super::*;
-use crate::accounts::platform_issuer::{Approval, PlatformError, code::CodeKind};
+use crate::accounts::platform_issuer::{Approval, PlatformError, code::CodeKind, event};
 
 fn approval(pre_auth_code: Option<String>) -> Approval {
     let (component, account) = (SERVES.to_owned(), CONFIGURED.to_owned());
@@ -90,4 +90,28 @@ async fn a_fact_that_is_told_twice_or_cannot_be_read_changes_nothing() {
     let code = one.app.platforms.check_code(CodeKind::Auth, &code, SERVES, NOW_S);
     assert!(code.is_err(), "it was used");
     one.stop().await;
+}
+
+#[tokio::test]
+async fn an_event_that_a_process_left_is_delivered_by_one_other() {
+    let mut scene = Scene::new(3, "");
+    let one = scene.start();
+    // It dies before it queues the event.
+    one.authorize(None).await.unwrap();
+    let (second, third) = (scene.start(), scene.start());
+    let claim = async |process: &Process, after_s| {
+        let clock = Clock::starting_at(NOW_S + after_s);
+        let app = &process.app;
+        event::claim_left(&app.store, &app.key, &app.ingest, &clock).await.unwrap().len()
+    };
+    assert_eq!((claim(&second, 10).await, claim(&third, 10).await), (0, 0), "it may still be alive");
+    assert_eq!((claim(&second, 40).await, claim(&third, 40).await), (1, 0));
+    assert_eq!(claim(&third, 110).await, 1, "the second one died too");
+    let event = event::undelivered(&third.app.store, &third.app.key).remove(0);
+    third.app.ingest.submit_all(vec![event.delivered_fact(), event.claim_end()]).unwrap().await.unwrap();
+    second.app.store.fresh().await.unwrap();
+    assert!(second.app.store.facts("event").is_empty() && claim(&second, 200).await == 0);
+    for process in [one, second, third] {
+        process.stop().await;
+    }
 }
