@@ -218,8 +218,7 @@ async fn run_command(
     let out = &mut Screen::default();
     match command {
         Command::Init(args) => {
-            let read = |path: &Path| read_config(path).map_err(|error| error.to_string());
-            ended(init::run(&args, lang, &read, out), |error| error.in_lang(lang))
+            ended(init::run(&args, lang, &read_in_words, out), |error| error.in_lang(lang))
         }
         Command::Serve(args) => serve(args, sockets?).await,
         Command::Demo(args) => {
@@ -227,8 +226,7 @@ async fn run_command(
             Ok(ExitCode::SUCCESS)
         }
         Command::Doctor(args) => {
-            let read = |path: &Path| read_config(path).map_err(|error| error.to_string());
-            Ok(status_of(doctor::run(args, run_context(lang), &read, out).await?))
+            Ok(status_of(doctor::run(args, run_context(lang), &read_in_words, out).await?))
         }
         Command::Query(args) => {
             let today = counting::day_of(Clock::real().now_s());
@@ -245,28 +243,22 @@ async fn run_command(
             let stopwatch = Stopwatch::start();
             let elapsed_ms = move || u64::try_from(stopwatch.elapsed().as_millis()).unwrap_or(u64::MAX);
             let now_s = Clock::real().now_s();
-            let read = |path: &Path| read_config(path).map_err(|error| error.to_string());
-            let done = send::run(&args, lang, now_s, elapsed_ms, read, out).await;
+            let done = send::run(&args, lang, now_s, elapsed_ms, read_in_words, out).await;
             Ok(status_of(done.map_err(|error| CommandFailure(error.in_lang(lang)))?))
         }
         Command::Asking(command) => ask_server(command, lang, out).await,
         Command::Restore(args) => Ok(restore::run(&args, lang, out).map(|()| ExitCode::SUCCESS)?),
         Command::Verify(args) => Ok(status_of(verify::run(&args, lang, out)?)),
         Command::Store(command) => {
-            let read = |path: &Path| read_config(path).map_err(|error| error.to_string());
-            Ok(status_of(store_command::run(command, run_context(lang), &read, out).await?))
+            Ok(status_of(store_command::run(command, run_context(lang), &read_in_words, out).await?))
         }
         Command::Tls(TlsCommand::Ca(args)) => {
             ended(tls_ca::run(args, lang, Clock::real().now_s(), out), |error| error.in_lang(lang))
         }
         Command::Completions(args) => {
-            manpage::completions(&args, Cli::command(), out)?;
-            Ok(ExitCode::SUCCESS)
+            Ok(manpage::completions(&args, Cli::command(), out).map(|()| ExitCode::SUCCESS)?)
         }
-        Command::Man(args) => {
-            manpage::man(&args, Cli::command(), lang, out)?;
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Man(args) => Ok(manpage::man(&args, Cli::command(), lang, out).map(|()| ExitCode::SUCCESS)?),
     }
 }
 
@@ -283,8 +275,7 @@ async fn ask_server(
             })
         }
         ServerCommand::Import(args) => {
-            let read = |path: &Path| read_config(path).map_err(|error| error.to_string());
-            let done = import::run(args, lang, &read, out).await;
+            let done = import::run(args, lang, &read_in_words, out).await;
             let summary = done.map_err(|error| CommandFailure(error.in_lang(lang)))?;
             Ok(ExitCode::from(summary.exit_status()))
         }
@@ -327,7 +318,7 @@ async fn serve(args: ServeArgs, sockets: HandedOver) -> Result<ExitCode, Command
     let hangup = signal(SignalKind::hangup())?;
     let (path, listen, data_dir) = (args.config, args.listen, args.data_dir);
     let read = move || {
-        let mut config = read_config(&path).map_err(|error| error.to_string())?;
+        let mut config = read_in_words(&path)?;
         config.listen = listen.unwrap_or(config.listen);
         config.data_dir = data_dir.clone().unwrap_or(config.data_dir);
         config.check_key_location()?;
@@ -377,14 +368,19 @@ fn read_config(path: &Path) -> Result<Config, ConfigError> {
     Config::read(path, environment)
 }
 
+/// Like [`read_config`]. The error is a sentence.
+fn read_in_words(path: &Path) -> Result<Config, String> {
+    read_config(path).map_err(|error| error.to_string())
+}
+
 fn configured_server(path: &Path) -> Result<ConfiguredServer, String> {
-    let config = read_config(path).map_err(|error| error.to_string())?;
+    let config = read_in_words(path)?;
     let admin_key = config.admin_key.as_ref().map(|key| key.reveal().to_owned().into());
     Ok(ConfiguredServer { base: config.own_url(), admin_key })
 }
 
 fn configured_account(path: &Path, appid: Option<&str>) -> Result<ConfiguredAccount, String> {
-    let config = read_config(path).map_err(|error| error.to_string())?;
+    let config = read_in_words(path)?;
     let account = config.account(appid)?;
     let base = Some(config.base_url());
     Ok(ConfiguredAccount {

@@ -38,7 +38,9 @@ pub async fn check(store: &StoreConfig) -> Vec<Section> {
 
 fn finding(id: &'static str, examined: &ServerFinding) -> Finding {
     let (place, what) = (&examined.place, Text::from_english(&examined.text));
-    let found = text!("{place}: {what}", place, what);
+    // Errors name the server themselves, and some findings are about all servers.
+    let found =
+        if examined.text.contains(place.as_str()) { what } else { text!("{place}: {what}", place, what) };
     let remedy = || text!("docs/scaling.md says how both servers are set up");
     match examined.level {
         ServerLevel::Good => Finding::ok(id, found),

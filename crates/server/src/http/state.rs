@@ -1,6 +1,7 @@
 //! State shared by all handlers: configuration, accounts, store, tokens, clients for other servers.
 
 mod facts;
+mod start_error;
 
 use std::{
     net::SocketAddr,
@@ -13,24 +14,18 @@ use msgcube_client::http::HttpClient;
 use storage::{
     account_metrics::{AccountLevel, AccountMeters},
     metrics::{Levels, Metrics},
-    store::{AccountNumber, NotDurable, Store, StoreError},
+    store::{AccountNumber, Store},
     writer::{Ingest, Writer},
 };
-use system::{
-    byte_budget::ByteBudget,
-    clock::Clock,
-    current::Current,
-    data_key::DataKey,
-    random::{self, RandomError},
-};
+use system::{byte_budget::ByteBudget, clock::Clock, current::Current, data_key::DataKey, random};
 use tokio::sync::Semaphore;
-use wechat::{callback::KeyError, request_id::RidGenerator};
+use wechat::request_id::RidGenerator;
 
 use crate::{
     accounts::{
         platform_issuer::{AuthorizationContext, Platforms},
         platform_receiver::{self, Loaded, Received},
-        registry::{Accounts, ServedAccount, StoredAccountError},
+        registry::{Accounts, ServedAccount},
         service::AccountService,
     },
     auth::{
@@ -47,11 +42,12 @@ use crate::{
         sign_in_tries::SignInTries,
     },
     intake::{Intake, Limits, log_throttle::LogThrottle},
-    key_binding::{self, KeyBindingError, OtherKey},
+    key_binding::{self, OtherKey},
     net::{body::Budgets, sockets::connections_max, tls::Tls},
-    open_store::{OpenStoreError, open_store},
+    open_store::open_store,
     reload::{self, Reload},
 };
+pub use start_error::StartError;
 
 /// A connection to a bot that takes longer is retried.
 const RELAY_CONNECT_TIME_MAX: Duration = Duration::from_secs(1);
@@ -140,54 +136,6 @@ pub struct App {
     pub rids: RidGenerator,
     /// Calls that were answered with an error, for `rid/get`.
     pub error_log: ErrorLog,
-}
-
-/// Why the program cannot start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The store cannot be opened or read.
-    #[error("{0}")]
-    OpenStore(#[from] OpenStoreError),
-    /// The store cannot be read.
-    #[error("{0}")]
-    Store(#[from] StoreError),
-    /// A write at the start failed.
-    #[error("{0}")]
-    NotDurable(#[from] NotDurable),
-    /// A write to the disk failed at the start.
-    #[error("{0}; check that the disk of data_dir has room and can be written")]
-    DiskFailed(NotDurable),
-    /// A write to the servers of `[store]` failed at the start.
-    #[error("{0}; see what msgcube store check finds")]
-    ServersFailed(NotDurable),
-    /// The data key is missing or does not fit the data folder.
-    #[error("{0}")]
-    DataKey(#[from] KeyBindingError),
-    /// The keys of an account are invalid.
-    #[error("{0}")]
-    Keys(#[from] KeyError),
-    /// The operating system gave no random numbers.
-    #[error("{0}")]
-    Random(#[from] RandomError),
-    /// An account that was added at run time cannot be read.
-    #[error("{0}")]
-    StoredAccount(#[from] StoredAccountError),
-}
-
-impl StartError {
-    /// The error with what to do about it, which depends on the store.
-    fn with_remedy(self, is_shared: bool) -> StartError {
-        match self {
-            StartError::NotDurable(error) | StartError::DataKey(KeyBindingError::NotDurable(error)) => {
-                if is_shared {
-                    StartError::ServersFailed(error)
-                } else {
-                    StartError::DiskFailed(error)
-                }
-            }
-            other => other,
-        }
-    }
 }
 
 impl App {
