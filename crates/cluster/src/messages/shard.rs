@@ -100,10 +100,13 @@ impl Shard {
                     )));
                 }
                 Err(failure) => {
-                    tracing::warn!(
-                        shard = self.number,
-                        "ClickHouse did not answer, asking the next replica: {failure}"
-                    );
+                    if let Some(failures) = replica.unanswered.failed() {
+                        tracing::warn!(
+                            shard = self.number,
+                            failures,
+                            "ClickHouse did not answer, asking the next replica: {failure}"
+                        );
+                    }
                     failures.push(failure);
                 }
             }
@@ -133,12 +136,14 @@ impl Shard {
                         return Ok(());
                     }
                     Err(failure) => {
-                        let rows = rows.len();
-                        tracing::warn!(
-                            shard = self.number,
-                            rows,
-                            "ClickHouse did not confirm rows, trying again: {failure}"
-                        );
+                        if let Some(failures) = replica.unconfirmed.failed() {
+                            tracing::warn!(
+                                shard = self.number,
+                                failures,
+                                rows = rows.len(),
+                                "ClickHouse did not confirm rows, trying again: {failure}"
+                            );
+                        }
                         failures.retain(|known| known.text != failure.text);
                         failures.push(failure);
                     }

@@ -26,6 +26,7 @@ use system::{
 };
 
 use super::{AccountNumber, NotDurable, StoreError};
+use commit::Rows;
 pub use commit::SharedTurn;
 pub use options::SharedOptions;
 
@@ -56,6 +57,10 @@ struct SharedCore {
     folder: ProcessFolder,
     /// The newest mark of this process since it serves.
     own_marked_s: Mutex<Option<i64>>,
+    /// Some rows of the last batch, if ClickHouse did not confirm them.
+    unconfirmed: Mutex<Option<Rows>>,
+    /// When it was logged that the clock is wrong.
+    clock_logged: Mutex<Option<Stopwatch>>,
     /// The newest mark of all processes that was seen, and since when.
     seen_mark: Mutex<(Option<i64>, Stopwatch)>,
     listener: Mutex<Listener>,
@@ -175,6 +180,8 @@ impl SharedCore {
             clock,
             folder,
             own_marked_s: Mutex::default(),
+            unconfirmed: Mutex::default(),
+            clock_logged: Mutex::default(),
             seen_mark: Mutex::new((None, Stopwatch::start())),
             listener: Mutex::new(Listener::Waiting(Vec::new())),
             peers: Peers::default(),
@@ -230,25 +237,25 @@ impl SharedCore {
 
 impl From<StateError> for NotDurable {
     fn from(error: StateError) -> NotDurable {
-        NotDurable(format!("PostgreSQL: {error}"))
+        NotDurable(error.to_string())
     }
 }
 
 impl From<StateError> for StoreError {
     fn from(error: StateError) -> StoreError {
-        StoreError::Servers(format!("PostgreSQL: {error}"))
+        StoreError::Servers(error.to_string())
     }
 }
 
 impl From<ClickHouseError> for NotDurable {
     fn from(error: ClickHouseError) -> NotDurable {
-        NotDurable(format!("ClickHouse: {error}"))
+        NotDurable(error.to_string())
     }
 }
 
 impl From<ClickHouseError> for StoreError {
     fn from(error: ClickHouseError) -> StoreError {
-        StoreError::Servers(format!("ClickHouse: {error}"))
+        StoreError::Servers(error.to_string())
     }
 }
 

@@ -95,7 +95,7 @@ pub async fn answer(State(app): State<Arc<App>>, Extension(access): Extension<Ac
             let shown = SummaryAnswer { time: beijing_time(now_s), accounts: accounts.collect() };
             answer::api_json(StatusCode::OK, &shown)
         }
-        Ok(Err(error)) => store_failed(&error),
+        Ok(Err(error)) => store_failed(&app, &error),
         Err(_) => {
             answer::api_error(StatusCode::INTERNAL_SERVER_ERROR, "counting failed; see the log of the server")
         }

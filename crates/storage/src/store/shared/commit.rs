@@ -1,4 +1,5 @@
-//! Makes a batch durable: first everything that is decided, then messages, last the mark.
+//! Makes a batch durable: first messages, then everything that is decided, last the mark. While ClickHouse is away, each
+//! batch says again since when messages are received; so nothing of that is stored before messages are.
 
 use std::{
     collections::{BTreeSet, HashSet},
@@ -16,6 +17,7 @@ use tokio::time::Instant;
 
 use super::{
     Shared, SharedCore,
+    peers::is_due,
     state_draft::{ServiceState, StateDraft},
 };
 use crate::store::{AccountNumber, Change, NotDurable, Outcome, QuarantinedMessage, StoreError};
@@ -24,6 +26,12 @@ use crate::store::{AccountNumber, Change, NotDurable, Outcome, QuarantinedMessag
 const INSERT_TIME_MAX: Duration = Duration::from_secs(4);
 /// So many seconds before its end, rows of a day count as late. A clock may be behind, and an insert takes time.
 const LATE_BEFORE_END_S: i64 = 15;
+/// Clocks that differ by more seconds are wrong.
+const SKEW_MAX_S: i64 = 2;
+/// A wrong clock is logged so often.
+const CLOCK_LOGGED_EVERY: Duration = Duration::from_secs(60);
+/// Of the rows that were not confirmed, so many are tried again to find out whether ClickHouse is back.
+const TRIED_AGAIN_MAX: usize = 16;
 
 /// A turn to decide, and what a decision changes.
 #[derive(Debug)]
@@ -34,7 +42,7 @@ pub struct SharedTurn {
 
 /// The rows of a batch.
 #[derive(Debug, Default)]
-struct Rows {
+pub struct Rows {
     messages: Vec<MessageRow>,
     quarantined: Vec<QuarantinedRow>,
     /// Messages of this batch, to find repeats in it.
@@ -179,8 +187,8 @@ impl SharedCore {
         rows: Rows,
         marked_s: Option<i64>,
     ) -> Result<Vec<(usize, Outcome)>, NotDurable> {
+        self.insert_or_try_again(rows, !decided.is_empty()).await?;
         let outcomes = if decided.is_empty() { Vec::new() } else { self.commit_decided(decided).await? };
-        self.insert(rows).await?;
         if let Some(at_s) = marked_s {
             self.mark(at_s).await?;
         }
@@ -191,7 +199,9 @@ impl SharedCore {
         &self,
         changes: Vec<(usize, Change)>,
     ) -> Result<Vec<(usize, Outcome)>, NotDurable> {
+        let asked_s = self.clock.now_s();
         let mut turn = self.state.turn().await?;
+        let right_s = self.right_s(asked_s, turn.now_s());
         let begins =
             |(_, change): &(usize, Change)| matches!(change, Change::Serve { .. } | Change::Resume { .. });
         let own_marked_s = *lock(&self.own_marked_s);
@@ -203,7 +213,13 @@ impl SharedCore {
         let mut draft = StateDraft::new(&self.accounts, service, turn.seq());
         let outcomes = changes
             .iter()
-            .filter_map(|(at, change)| draft.add(change).map(|outcome| (*at, outcome)))
+            .filter_map(|(at, change)| {
+                let outcome = match change {
+                    Change::Serve { .. } | Change::Resume { .. } => draft.add(&beginning_at(change, right_s)),
+                    other => draft.add(other),
+                };
+                outcome.map(|outcome| (*at, outcome))
+            })
             .collect();
         let serves_from_s = draft.serves_from_s;
         if let Some(at_s) = serves_from_s {
@@ -211,12 +227,36 @@ impl SharedCore {
         }
         let (writes, drafted) = draft.finish();
         let committed = turn.commit(writes).await?;
+        if serves_from_s.is_some() {
+            drafted.log();
+        }
         drafted.apply(&self.accounts);
         if let Some(at_s) = serves_from_s {
             *lock(&self.own_marked_s) = Some(at_s);
         }
         drop(committed);
         Ok(outcomes)
+    }
+
+    /// The second from which on this process serves, if its own clock cannot say so. `asked_s`: that clock before the
+    /// turn was asked for. `turn_s`: the database's clock when it was given.
+    fn right_s(&self, asked_s: i64, turn_s: i64) -> Option<i64> {
+        let is_wrong = asked_s > turn_s + SKEW_MAX_S || self.clock.now_s() < turn_s - SKEW_MAX_S;
+        (is_wrong && !self.clock.is_chosen()).then_some(turn_s + 1)
+    }
+
+    /// Inserts the rows. If a batch failed before and there are none now, some of its rows show whether ClickHouse is
+    /// back: nothing may be covered before that. `is_needed`: something is stored after the rows.
+    async fn insert_or_try_again(&self, rows: Rows, is_needed: bool) -> Result<(), NotDurable> {
+        let again = if rows.is_empty() && is_needed { lock(&self.unconfirmed).take() } else { None };
+        let rows = again.unwrap_or(rows);
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let kept = rows.some();
+        let inserted = self.insert(rows).await;
+        *lock(&self.unconfirmed) = inserted.is_err().then_some(kept);
+        inserted
     }
 
     /// Inserts the rows. Stored results of periods that are over are put aside meanwhile, if rows belong to them.
@@ -258,10 +298,13 @@ impl SharedCore {
         let now_us = (!self.clock.is_chosen()).then(|| self.clock.now_us());
         match self.state.mark(at_s, now_us).await? {
             MarkOutcome::Written { .. } => *lock(&self.own_marked_s) = Some(at_s),
-            MarkOutcome::ClockOff { ahead_us } => tracing::error!(
-                behind_s = ahead_us / 1_000_000,
-                "the clock of this machine differs from PostgreSQL's; until it is set, this process covers no time"
-            ),
+            MarkOutcome::ClockOff { ahead_us } if is_due(&self.clock_logged, CLOCK_LOGGED_EVERY) => {
+                tracing::error!(
+                    behind_s = ahead_us / 1_000_000,
+                    "the clock of this machine differs from PostgreSQL's; until it is set, this process covers no time"
+                );
+            }
+            MarkOutcome::ClockOff { .. } => {}
             MarkOutcome::Replaced => {
                 return Err(NotDurable(format!(
                     "this process was silent for too long, or another one has its name {}; give each process a data_dir of its own",
@@ -273,7 +316,30 @@ impl SharedCore {
     }
 }
 
+/// The start of service, at another second if one is given.
+fn beginning_at(change: &Change, right_s: Option<i64>) -> Change {
+    let mut change = change.clone();
+    if let (Change::Serve { at_s, .. } | Change::Resume { at_s, .. }, Some(right_s)) = (&mut change, right_s) {
+        *at_s = right_s;
+    }
+    change
+}
+
 impl Rows {
+    fn is_empty(&self) -> bool {
+        self.messages.is_empty() && self.quarantined.is_empty()
+    }
+
+    /// A few of them. They were sent by WeChat, so it does no harm if they are counted without being confirmed.
+    fn some(&self) -> Rows {
+        Rows {
+            messages: self.messages.iter().take(TRIED_AGAIN_MAX).cloned().collect(),
+            quarantined: self.quarantined.iter().take(TRIED_AGAIN_MAX).cloned().collect(),
+            days: self.days.clone(),
+            ..Rows::default()
+        }
+    }
+
     fn add(&mut self, core: &SharedCore, number: AccountNumber, message: &Message) -> Outcome {
         let account = match core.accounts.get(number) {
             Ok(account) => account,
