@@ -2,22 +2,13 @@
 
 use system::clock::Clock;
 
+use crate::FindingLevel;
+
 use super::{error::StateError, pool::Pools, schema};
 
 const OLDEST: i32 = 15;
 /// A clock further off than this must not write marks.
 pub const SKEW_MAX_S: i64 = 2;
-
-/// How bad a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum FindingLevel {
-    /// As it should be.
-    Good,
-    /// It works, but something can be lost or is about to fail.
-    Warning,
-    /// The program does not start like this.
-    Bad,
-}
 
 /// Something that was examined.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -357,6 +357,3 @@ fn via() -> Result<(HeaderName, HeaderValue), StartError> {
     let value = value.unwrap_or(HeaderValue::from_static("msgcube"));
     Ok((HeaderName::from_static("x-msgcube-via"), value))
 }
-
-#[cfg(test)]
-mod two_processes;

@@ -63,23 +63,23 @@ struct SharedCore {
     clock_logged: Mutex<Option<Stopwatch>>,
     /// The newest mark of all processes that was seen, and since when.
     seen_mark: Mutex<(Option<i64>, Stopwatch)>,
-    listener: Mutex<Listener>,
+    listener: Mutex<FactsTold>,
     peers: Peers,
     summaries: CachedSummaries,
 }
 
 /// Who is told of facts that other processes change.
-enum Listener {
+enum FactsTold {
     /// None yet. The changes wait.
     Waiting(Vec<(String, Option<Vec<u8>>)>),
     Set(FactListener),
 }
 
-impl std::fmt::Debug for Listener {
+impl std::fmt::Debug for FactsTold {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(match self {
-            Listener::Waiting(_) => "Waiting",
-            Listener::Set(_) => "Set",
+            FactsTold::Waiting(_) => "Waiting",
+            FactsTold::Set(_) => "Set",
         })
     }
 }
@@ -140,10 +140,10 @@ impl Shared {
     /// Sets who is told of the facts that other processes change. Changes since the start are told at once.
     pub fn on_facts(&self, listener: FactListener) {
         let mut told = lock(&self.core.listener);
-        if let Listener::Waiting(changes) = &*told {
+        if let FactsTold::Waiting(changes) = &*told {
             listener(changes);
         }
-        *told = Listener::Set(listener);
+        *told = FactsTold::Set(listener);
     }
 
     /// Waits until all facts that were committed before the call are known.
@@ -183,7 +183,7 @@ impl SharedCore {
             unconfirmed: Mutex::default(),
             clock_logged: Mutex::default(),
             seen_mark: Mutex::new((None, Stopwatch::start())),
-            listener: Mutex::new(Listener::Waiting(Vec::new())),
+            listener: Mutex::new(FactsTold::Waiting(Vec::new())),
             peers: Peers::default(),
             summaries: CachedSummaries::default(),
         }))
@@ -206,8 +206,8 @@ impl SharedCore {
             }
         }
         match &mut *lock(&self.listener) {
-            Listener::Waiting(waiting) => waiting.extend_from_slice(changes),
-            Listener::Set(listener) => listener(changes),
+            FactsTold::Waiting(waiting) => waiting.extend_from_slice(changes),
+            FactsTold::Set(listener) => listener(changes),
         }
     }
 
