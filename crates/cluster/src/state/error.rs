@@ -16,7 +16,9 @@ pub enum StateError {
     #[error("PostgreSQL refused: {0}")]
     Refused(String),
     /// Others held their turns for too long.
-    #[error("no turn in PostgreSQL within 10 s: another process holds its turn, or PostgreSQL waits for its standby")]
+    #[error(
+        "no turn in PostgreSQL within 10 s: another process holds its turn, or PostgreSQL waits for its standby"
+    )]
     Busy,
     /// A turn was held for longer than 3 s, or its connection was lost before it was committed.
     #[error("the turn in PostgreSQL was lost before it was committed; nothing was stored")]

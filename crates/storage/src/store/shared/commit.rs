@@ -319,7 +319,8 @@ impl SharedCore {
 /// The start of service, at another second if one is given.
 fn beginning_at(change: &Change, right_s: Option<i64>) -> Change {
     let mut change = change.clone();
-    if let (Change::Serve { at_s, .. } | Change::Resume { at_s, .. }, Some(right_s)) = (&mut change, right_s) {
+    if let (Change::Serve { at_s, .. } | Change::Resume { at_s, .. }, Some(right_s)) = (&mut change, right_s)
+    {
         *at_s = right_s;
     }
     change
