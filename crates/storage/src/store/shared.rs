@@ -8,6 +8,7 @@ mod options;
 mod peers;
 mod process_folder;
 mod reads;
+mod rows;
 mod service_event;
 mod state_draft;
 mod summaries;
@@ -26,13 +27,13 @@ use system::{
 };
 
 use super::{AccountNumber, NotDurable, StoreError};
-use commit::Rows;
 pub use commit::SharedTurn;
 pub use options::SharedOptions;
 
 use accounts::{Covered, SharedAccounts, is_own_fact};
 use peers::Peers;
 use process_folder::ProcessFolder;
+use rows::Rows;
 use summaries::CachedSummaries;
 use waiting::OwnRuntime;
 

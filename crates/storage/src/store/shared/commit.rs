@@ -1,26 +1,20 @@
 //! Makes a batch durable: first messages, then everything that is decided, last the mark. While ClickHouse is away, each
 //! batch says again since when messages are received; so nothing of that is stored before messages are.
 
-use std::{
-    collections::{BTreeSet, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use cluster::{
-    messages::{MessageId, MessageRow, QuarantinedRow},
-    state::{Committed, MarkOutcome, StateTurn},
-};
-use counting::{Content, Message, day_of, start_of_day_s};
+use cluster::state::{Committed, MarkOutcome, StateTurn};
+use counting::start_of_day_s;
 use system::sync::lock;
 use tokio::time::Instant;
 
 use super::{
     Shared, SharedCore,
     peers::is_due,
+    rows::Rows,
     state_draft::{ServiceState, StateDraft},
 };
-use crate::store::{AccountNumber, Change, NotDurable, Outcome, QuarantinedMessage, StoreError};
+use crate::store::{Change, NotDurable, Outcome, StoreError};
 
 /// Callers give up after 4.5 s, so rows are not repeated for longer.
 const INSERT_TIME_MAX: Duration = Duration::from_secs(4);
@@ -30,26 +24,12 @@ const LATE_BEFORE_END_S: i64 = 15;
 const SKEW_MAX_S: i64 = 2;
 /// A wrong clock is logged so often.
 const CLOCK_LOGGED_EVERY: Duration = Duration::from_secs(60);
-/// Of the rows that were not confirmed, so many are tried again to find out whether ClickHouse is back.
-const TRIED_AGAIN_MAX: usize = 16;
 
 /// A turn to decide, and what a decision changes.
 #[derive(Debug)]
 pub struct SharedTurn {
     turn: StateTurn,
     core: Arc<SharedCore>,
-}
-
-/// The rows of a batch.
-#[derive(Debug, Default)]
-pub struct Rows {
-    messages: Vec<MessageRow>,
-    quarantined: Vec<QuarantinedRow>,
-    /// Messages of this batch, to find repeats in it.
-    seen: HashSet<(AccountNumber, Box<str>, i64, MessageId)>,
-    seen_quarantined: HashSet<(AccountNumber, Box<str>, i64, Option<u64>, Option<String>)>,
-    /// Accounts and days in Beijing of the messages.
-    days: BTreeSet<(Arc<str>, i32)>,
 }
 
 impl Shared {
@@ -324,83 +304,4 @@ fn beginning_at(change: &Change, right_s: Option<i64>) -> Change {
         *at_s = right_s;
     }
     change
-}
-
-impl Rows {
-    fn is_empty(&self) -> bool {
-        self.messages.is_empty() && self.quarantined.is_empty()
-    }
-
-    /// A few of them. They were sent by WeChat, so it does no harm if they are counted without being confirmed.
-    fn some(&self) -> Rows {
-        Rows {
-            messages: self.messages.iter().take(TRIED_AGAIN_MAX).cloned().collect(),
-            quarantined: self.quarantined.iter().take(TRIED_AGAIN_MAX).cloned().collect(),
-            days: self.days.clone(),
-            ..Rows::default()
-        }
-    }
-
-    fn add(&mut self, core: &SharedCore, number: AccountNumber, message: &Message) -> Outcome {
-        let account = match core.accounts.get(number) {
-            Ok(account) => account,
-            Err(error) => return error.into(),
-        };
-        let Ok(create_time) = u32::try_from(message.create_time) else {
-            return Outcome::Failed("CreateTime lies outside of 1970 to 2106".to_owned());
-        };
-        let (id, event) = match &message.content {
-            Content::Message { msg_id, .. } => (MessageId::of_message(*msg_id), ""),
-            Content::Event { name, key, msg_id } => (MessageId::of_event(name, key, *msg_id), &**name),
-        };
-        if !self.seen.insert((number, message.user.clone(), message.create_time, id)) {
-            return Outcome::Repeat;
-        }
-        let appid = account.appid.clone();
-        self.days.insert((appid.clone(), day_of(message.create_time).days_since_1970()));
-        self.messages.push(MessageRow {
-            appid,
-            user: message.user.clone(),
-            create_time,
-            id,
-            kind: message.kind(),
-            event: event.into(),
-            received_us: core.received_us(),
-        });
-        Outcome::Counted
-    }
-
-    fn add_quarantined(
-        &mut self,
-        core: &SharedCore,
-        number: AccountNumber,
-        message: &QuarantinedMessage,
-    ) -> Outcome {
-        let account = match core.accounts.get(number) {
-            Ok(account) => account,
-            Err(error) => return error.into(),
-        };
-        let identity = (
-            number,
-            message.user.as_str().into(),
-            message.create_time,
-            message.msg_id,
-            message.event_digest.clone(),
-        );
-        if !self.seen_quarantined.insert(identity) {
-            return Outcome::Repeat;
-        }
-        self.quarantined.push(QuarantinedRow {
-            appid: account.appid.clone(),
-            user: message.user.as_str().into(),
-            create_time: message.create_time,
-            msg_type: message.msg_type.as_str().into(),
-            reason: message.reason.as_str().into(),
-            msg_id: message.msg_id,
-            event: message.event.as_deref().map(Into::into),
-            event_digest: message.event_digest.as_deref().map(Into::into),
-            received_us: core.received_us(),
-        });
-        Outcome::Noted
-    }
 }
