@@ -32,6 +32,9 @@ pub struct SharedTurn {
     core: Arc<SharedCore>,
 }
 
+/// Account, user, CreateTime, MsgId and digest of the event: what makes two quarantined messages the same.
+type QuarantinedIdentity = (AccountNumber, Box<str>, i64, Option<u64>, Option<String>);
+
 /// The rows of a batch.
 #[derive(Debug, Default)]
 struct Rows {
@@ -39,7 +42,7 @@ struct Rows {
     quarantined: Vec<QuarantinedRow>,
     /// Messages of this batch, to find repeats in it.
     seen: HashSet<(AccountNumber, Box<str>, i64, MessageId)>,
-    seen_quarantined: HashSet<(AccountNumber, Box<str>, i64, Option<u64>, Option<String>)>,
+    seen_quarantined: HashSet<QuarantinedIdentity>,
     /// Accounts and days in Beijing of the messages.
     days: BTreeSet<(Arc<str>, i32)>,
 }
