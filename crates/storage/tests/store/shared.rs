@@ -64,6 +64,7 @@ impl Servers {
 }
 
 fn variable(name: &str) -> String {
+    #[allow(clippy::disallowed_methods, reason = "the servers of the tests are named by the environment")]
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set; run tests/cluster/run.sh"))
 }
 

@@ -14,6 +14,9 @@ use crate::store::{AccountNumber, Outcome, QuarantinedMessage};
 /// Of the rows that were not confirmed, so many are tried again to find out whether ClickHouse is back.
 const TRIED_AGAIN_MAX: usize = 16;
 
+/// Account, user, CreateTime, MsgId and digest of the event: what makes two quarantined messages the same.
+type QuarantinedIdentity = (AccountNumber, Box<str>, i64, Option<u64>, Option<String>);
+
 /// The rows of a batch.
 #[derive(Debug, Default)]
 pub struct Rows {
@@ -21,7 +24,7 @@ pub struct Rows {
     pub quarantined: Vec<QuarantinedRow>,
     /// Messages of this batch, to find repeats in it.
     seen: HashSet<(AccountNumber, Box<str>, i64, MessageId)>,
-    seen_quarantined: HashSet<(AccountNumber, Box<str>, i64, Option<u64>, Option<String>)>,
+    seen_quarantined: HashSet<QuarantinedIdentity>,
     /// Accounts and days in Beijing of the messages.
     pub days: BTreeSet<(Arc<str>, i32)>,
 }
