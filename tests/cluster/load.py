@@ -191,7 +191,7 @@ class Load:
         with self.counting:
             self.wrong.append(f"{target}: {answer.status} {answer.body[:300]}")
 
-    def more(self, count=100, seconds=120):
+    def more(self, count=60, seconds=120):
         """Waits until this many more messages are acknowledged."""
         wanted = self.messages.size() + count
         until(f"{count} more messages acknowledged", lambda: self.messages.size() >= wanted, seconds)

@@ -98,6 +98,10 @@ fn another_cluster_is_refused_by_name() {
 #[test]
 #[ignore = "needs servers: tests/cluster/run.sh"]
 fn a_server_of_2018_is_refused_with_what_to_install() {
+    if std::env::var_os("MSGCUBE_TEST_CLICKHOUSE_OLD").is_none() {
+        println!("not run: only Debian 12 has a package of such an old server");
+        return;
+    }
     let servers = Servers::single();
     let url = variable("MSGCUBE_TEST_CLICKHOUSE_OLD");
     let options = ClickHouseOptions { urls: vec![url], ..servers.options.clone() };
