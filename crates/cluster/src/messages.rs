@@ -10,6 +10,7 @@
 mod buckets;
 mod catch_up;
 mod check;
+mod complaints;
 mod connect;
 mod error;
 mod failure;

@@ -81,7 +81,7 @@ async fn settings(pools: &Pools) -> Result<Vec<StateFinding>, StateError> {
         FindingLevel::Bad,
         "the database is in UTF8".to_owned(),
         format!(
-            "the database is in {encoding}; make one with: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
+            "the database in PostgreSQL is in {encoding}; make one with: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
         ),
     );
     rule(

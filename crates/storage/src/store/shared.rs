@@ -8,6 +8,7 @@ mod options;
 mod peers;
 mod process_folder;
 mod reads;
+mod rows;
 mod service_event;
 mod state_draft;
 mod summaries;
@@ -32,6 +33,7 @@ pub use options::SharedOptions;
 use accounts::{Covered, SharedAccounts, is_own_fact};
 use peers::Peers;
 use process_folder::ProcessFolder;
+use rows::Rows;
 use summaries::CachedSummaries;
 use waiting::OwnRuntime;
 
@@ -56,6 +58,10 @@ struct SharedCore {
     folder: ProcessFolder,
     /// The newest mark of this process since it serves.
     own_marked_s: Mutex<Option<i64>>,
+    /// Some rows of the last batch, if ClickHouse did not confirm them.
+    unconfirmed: Mutex<Option<Rows>>,
+    /// When it was logged that the clock is wrong.
+    clock_logged: Mutex<Option<Stopwatch>>,
     /// The newest mark of all processes that was seen, and since when.
     seen_mark: Mutex<(Option<i64>, Stopwatch)>,
     listener: Mutex<FactsTold>,
@@ -175,6 +181,8 @@ impl SharedCore {
             clock,
             folder,
             own_marked_s: Mutex::default(),
+            unconfirmed: Mutex::default(),
+            clock_logged: Mutex::default(),
             seen_mark: Mutex::new((None, Stopwatch::start())),
             listener: Mutex::new(FactsTold::Waiting(Vec::new())),
             peers: Peers::default(),
@@ -230,25 +238,25 @@ impl SharedCore {
 
 impl From<StateError> for NotDurable {
     fn from(error: StateError) -> NotDurable {
-        NotDurable(format!("PostgreSQL: {error}"))
+        NotDurable(error.to_string())
     }
 }
 
 impl From<StateError> for StoreError {
     fn from(error: StateError) -> StoreError {
-        StoreError::Servers(format!("PostgreSQL: {error}"))
+        StoreError::Servers(error.to_string())
     }
 }
 
 impl From<ClickHouseError> for NotDurable {
     fn from(error: ClickHouseError) -> NotDurable {
-        NotDurable(format!("ClickHouse: {error}"))
+        NotDurable(error.to_string())
     }
 }
 
 impl From<ClickHouseError> for StoreError {
     fn from(error: ClickHouseError) -> StoreError {
-        StoreError::Servers(format!("ClickHouse: {error}"))
+        StoreError::Servers(error.to_string())
     }
 }
 
