@@ -240,6 +240,7 @@ class Load:
         total = sum(messages for messages, _ in exact.values())
         self._check_replicas(total)
         gaps = self._check_coverage(gap)
+        self._check_events(cycles)
         repeated = self._check_logs(cycles)
         # run.sh adds up the first four figures.
         print(
@@ -274,6 +275,12 @@ class Load:
             if not any(start - GAP_BEFORE_FAULT <= begin and end <= stop + GAP_AFTER_FAULT for start, stop in self._joined_faults()):
                 self.wrong.append(f"the gap {begin:.0f} to {end:.0f} has no fault; there were {self.faults}")
         return gaps
+
+    def _check_events(self, cycles):
+        """A fault that lasts is stored once, not with every try: these facts stay for ever."""
+        events = int(self.several.servers.postgres[0].sql("SELECT count(*) FROM msgcube.fact WHERE key LIKE 'service/%'"))
+        if events > 5 + 6 * cycles:
+            self.wrong.append(f"{events} events of the service are stored after {cycles} cycles")
 
     def _joined_faults(self):
         """Faults that follow each other closely may have one gap together."""

@@ -64,7 +64,8 @@ def a_whole_shard_is_away(scene):
         shard = servers.shards[number % 2]
         for node in shard:
             node.kill()
-        time.sleep(2)
+        # Callbacks wait up to 4.9 s for a commit.
+        time.sleep((9, 2)[number % 2])
         _loud(load)
         for node in shard:
             node.launch()
@@ -104,7 +105,7 @@ def zookeeper_is_away_and_comes_back(scene):
 
     def cycle(number, _):
         servers.zookeeper.kill()
-        time.sleep((1, 8, 15)[number % 3])  # shorter and longer than a session
+        time.sleep((15, 1, 8)[number % 3])  # longer and shorter than a session
         servers.zookeeper.start()
 
     fault(scene, servers, cycle)

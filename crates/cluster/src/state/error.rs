@@ -50,7 +50,7 @@ impl StateError {
 impl From<tokio_postgres::Error> for StateError {
     fn from(error: tokio_postgres::Error) -> StateError {
         let Some(refusal) = error.as_db_error() else {
-            return StateError::Unreachable(with_causes(&error));
+            return StateError::Unreachable(explained(with_causes(&error)));
         };
         let code = refusal.code();
         let text = format!("{} (SQLSTATE {})", refusal.message(), code.code());
@@ -87,6 +87,14 @@ impl From<PoolError> for StateError {
             }
         }
     }
+}
+
+/// The library tells only what the last server of the address said, which is a standby if the primary is away.
+fn explained(text: String) -> String {
+    if text.contains("database does not allow writes") {
+        return "none of its servers takes writes; is the primary away, and no standby promoted?".to_owned();
+    }
+    text
 }
 
 /// The error with what it came from: the text of the outer one alone rarely helps.

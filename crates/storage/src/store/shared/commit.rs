@@ -280,8 +280,9 @@ impl SharedCore {
             MarkOutcome::Written { .. } => *lock(&self.own_marked_s) = Some(at_s),
             MarkOutcome::ClockOff { ahead_us } if is_due(&self.clock_logged, CLOCK_LOGGED_EVERY) => {
                 tracing::error!(
-                    behind_s = ahead_us / 1_000_000,
-                    "the clock of this machine differs from PostgreSQL's; until it is set, this process covers no time"
+                    "the clock of this machine is {} s {} PostgreSQL's; until it is set, this process covers no time",
+                    (ahead_us.abs() + 500_000) / 1_000_000,
+                    if ahead_us > 0 { "behind" } else { "ahead of" },
                 );
             }
             MarkOutcome::ClockOff { .. } => {}
