@@ -33,6 +33,12 @@ class Refused(Exception):
         self.code = found and int(found[1])
 
 
+def may_mount():
+    """Whether this process has the right to mount a file system (Linux's CAP_SYS_ADMIN)."""
+    status = pathlib.Path("/proc/self/status").read_text()
+    return bool(int(re.search(r"^CapEff:\s*(\w+)", status, re.MULTILINE)[1], 16) >> 21 & 1)
+
+
 def installed_server():
     """The path of a clickhouse-server that is new enough, or None."""
     path = shutil.which("clickhouse-server")
@@ -46,11 +52,16 @@ def installed_server():
 def hash_library(folder):
     """Compiles part_hash.c."""
     library = folder / "part_hash.so"
+    compile_library(library, "part_hash.c")
+    return library
+
+
+def compile_library(library, source):
+    """Compiles a file of this folder."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         raise CannotRun("no C compiler; install it with: apt-get install --no-install-recommends gcc libc6-dev")
-    subprocess.run([compiler, "-O2", "-shared", "-fPIC", "-o", library, HERE / "part_hash.c"], check=True)
-    return library
+    subprocess.run([compiler, "-O2", "-shared", "-fPIC", "-o", library, HERE / source, "-ldl"], check=True)
 
 
 class Node(Server):

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Tests several processes on one shared store while servers fail: tests/cluster/run.sh BINARY [FILE [CASE]]. Needs .test-env/ and
-# the servers' packages, which ./test installs.
+# the servers' packages, which ./test installs. MSGCUBE_FAULT_CYCLES says how often each fault happens (1).
 set -euo pipefail
 
 here="$(cd "$(dirname "$0")" && pwd)"
@@ -9,13 +9,17 @@ python="${PYTHON:-$here/../../.test-env/venv/bin/python}"
 files=("$here"/test_*.py)
 [ -z "${2:-}" ] || files=("$here/$(basename "$2" .py).py")
 
+export MSGCUBE_FAULT_CYCLES="${MSGCUBE_FAULT_CYCLES:-1}"
+said="$(mktemp)"
+trap 'rm -f "$said"' EXIT
+
 # One after the other: each starts servers of its own, and there are two cores.
 failed=() skipped=()
 for file in "${files[@]}"; do
   started=$SECONDS status=0
   name="$(basename "$file" .py)"
   echo "--- $name"
-  timeout 1800 "$python" "$file" "$binary" "${3:-}" || status=$?
+  timeout 1800 "$python" "$file" "$binary" "${3:-}" | tee -a "$said" || status="${PIPESTATUS[0]}"
   case $status in
     0) ;;
     77) skipped+=("$name") ;; # the output says why
@@ -23,5 +27,7 @@ for file in "${files[@]}"; do
   esac
   echo "$name: $((SECONDS - started)) s"
 done
+awk '/^[0-9]+ cycles, / { cycles += $1; messages += $3; answers += $6; wrong += $9; cases++ }
+  END { if (cases) print cases " cases with faults: " cycles " cycles, " messages " messages checked, " answers " answers checked, " wrong " wrong" }' "$said"
 [ "${#failed[@]}" -eq 0 ] || { echo "failed: ${failed[*]}" >&2; exit 1; }
 [ "${#skipped[@]}" -eq 0 ] || { echo "skipped: ${skipped[*]}"; exit 77; }

@@ -3,5 +3,8 @@
 
 #![warn(missing_docs)]
 
+mod finding_level;
 pub mod messages;
 pub mod state;
+
+pub use finding_level::FindingLevel;

@@ -10,6 +10,7 @@
 mod buckets;
 mod catch_up;
 mod check;
+mod complaints;
 mod connect;
 mod error;
 mod failure;
@@ -43,7 +44,7 @@ use self::{
 };
 
 pub use buckets::Buckets;
-pub use check::{ClickHouseFinding, FindingLevel};
+pub use check::ClickHouseFinding;
 pub use error::ClickHouseError;
 pub use options::ClickHouseOptions;
 pub use overview::AccountOverview;

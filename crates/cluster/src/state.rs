@@ -26,7 +26,7 @@ mod tls;
 mod tries;
 mod turn;
 
-pub use check::{FindingLevel, StateFinding};
+pub use check::StateFinding;
 pub use error::StateError;
 pub use facts::FactWrite;
 pub use feed::FactListener;

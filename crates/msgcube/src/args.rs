@@ -226,7 +226,7 @@ async fn run_command(
             Ok(ExitCode::SUCCESS)
         }
         Command::Doctor(args) => {
-            Ok(status_of(doctor::run(args, run_context(lang), &read_in_words, out).await?))
+            Ok(status_of(Box::pin(doctor::run(args, run_context(lang), &read_in_words, out)).await?))
         }
         Command::Query(args) => {
             let today = counting::day_of(Clock::real().now_s());

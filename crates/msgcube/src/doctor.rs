@@ -93,7 +93,7 @@ pub async fn run(
 ) -> Result<bool, io::Error> {
     let sections = match read_config(args.address.config_path()) {
         Err(why) => vec![section(Group::Configuration, vec![configuration::unusable(&why)])],
-        Ok(config) => examine(&args, &context, config).await,
+        Ok(config) => Box::pin(examine(&args, &context, config)).await,
     };
     print_report(&sections, args.json, &context, out)
 }

@@ -83,7 +83,7 @@ pub async fn run(
         StoreCommand::Init(args) => {
             let store = store_of(&args.config, read_config)?;
             let prepared = shared_servers::prepare(&store).await?;
-            writeln!(out, "{}", in_words(&prepared, &store, context.lang))?;
+            writeln!(out, "{}", in_words(prepared, &store, context.lang))?;
             Ok(true)
         }
         StoreCommand::Check(args) => {
@@ -99,7 +99,7 @@ fn store_of(path: &Path, read_config: ConfigReader<'_>) -> Result<StoreConfig, S
     config.store.ok_or_else(|| StoreCommandError::NoStore { path: path.to_owned() })
 }
 
-fn in_words(prepared: &PreparedServers, store: &StoreConfig, lang: Lang) -> String {
+fn in_words(prepared: PreparedServers, store: &StoreConfig, lang: Lang) -> String {
     let (shards, database) = (prepared.shards, &store.database);
     let mut lines = vec![
         text!("ClickHouse: the tables in database {database} are there; shards: {shards}", database, shards),

@@ -14,3 +14,6 @@ pub mod net;
 pub mod open_store;
 pub mod reload;
 pub mod shared_servers;
+
+#[cfg(test)]
+mod two_processes;

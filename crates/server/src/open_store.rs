@@ -25,13 +25,11 @@ pub enum OpenStoreError {
 /// # Errors
 /// See [`OpenStoreError`].
 pub fn open_store(config: &Config, clock: &Clock) -> Result<Store, OpenStoreError> {
-    match &config.store {
-        Some(store) => open_shared(config, store, clock),
-        None => {
-            let options = Options { memory_bytes: config.memory_mib << 20, ..Options::default() };
-            Ok(Store::Embedded(Box::new(Embedded::open(&config.data_dir, &options)?)))
-        }
+    if let Some(store) = &config.store {
+        return open_shared(config, store, clock);
     }
+    let options = Options { memory_bytes: config.memory_mib << 20, ..Options::default() };
+    Ok(Store::Embedded(Box::new(Embedded::open(&config.data_dir, &options)?)))
 }
 
 #[cfg(feature = "clickhouse")]

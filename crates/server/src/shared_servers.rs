@@ -3,8 +3,9 @@
 
 #[cfg(feature = "clickhouse")]
 use cluster::{
-    messages::{ClickHouse, ClickHouseError, ClickHouseFinding, FindingLevel as ClickHouseLevel},
-    state::{FindingLevel as StateLevel, InitOutcome, State, StateFinding},
+    FindingLevel,
+    messages::{ClickHouse, ClickHouseError, ClickHouseFinding},
+    state::{InitOutcome, State, StateFinding},
 };
 use system::secret::Secret;
 
@@ -140,7 +141,7 @@ pub async fn log_warnings(store: &StoreConfig) {
     let place = state_place(&store.state);
     match State::check(&servers(store).1).await {
         Ok(findings) => {
-            for finding in findings.iter().filter(|finding| finding.level != StateLevel::Good) {
+            for finding in findings.iter().filter(|finding| finding.level != FindingLevel::Good) {
                 tracing::warn!("PostgreSQL at {place}: {}", finding.text);
             }
         }
@@ -154,22 +155,23 @@ pub async fn log_warnings(store: &StoreConfig) {
 pub async fn log_warnings(_: &StoreConfig) {}
 
 #[cfg(feature = "clickhouse")]
+fn level(level: FindingLevel) -> ServerLevel {
+    match level {
+        FindingLevel::Good => ServerLevel::Good,
+        FindingLevel::Warning => ServerLevel::Warning,
+        FindingLevel::Bad => ServerLevel::Bad,
+    }
+}
+
+#[cfg(feature = "clickhouse")]
 fn of_clickhouse(finding: ClickHouseFinding) -> ServerFinding {
-    let level = match finding.level {
-        ClickHouseLevel::Good => ServerLevel::Good,
-        ClickHouseLevel::Warning => ServerLevel::Warning,
-        ClickHouseLevel::Error => ServerLevel::Bad,
-    };
+    let level = level(finding.level);
     ServerFinding { server: SharedServer::ClickHouse, place: finding.url, level, text: finding.what }
 }
 
 #[cfg(feature = "clickhouse")]
 fn of_state(finding: StateFinding, place: &str) -> ServerFinding {
-    let level = match finding.level {
-        StateLevel::Good => ServerLevel::Good,
-        StateLevel::Warning => ServerLevel::Warning,
-        StateLevel::Bad => ServerLevel::Bad,
-    };
+    let level = level(finding.level);
     ServerFinding { server: SharedServer::PostgreSql, place: place.to_owned(), level, text: finding.text }
 }
 

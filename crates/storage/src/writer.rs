@@ -368,6 +368,9 @@ impl WriterShared {
     fn set_fault(&self, fault: Option<&NotDurable>) {
         let was_faulty = self.is_faulty.swap(fault.is_some(), Ordering::Relaxed);
         match fault {
+            Some(error) if !was_faulty && self.store.is_shared() => {
+                tracing::error!(%error, "commits fail; callbacks are not acknowledged until ClickHouse and PostgreSQL confirm them");
+            }
             Some(error) if !was_faulty => {
                 tracing::error!(%error, "commits fail; callbacks are not acknowledged until this is fixed; check disk space and permissions");
             }

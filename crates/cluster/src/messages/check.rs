@@ -5,6 +5,8 @@ use std::time::Duration;
 use clickhouse::{Client, Row, error::Error};
 use serde::Deserialize;
 
+use crate::FindingLevel;
+
 use super::{
     connect,
     error::ClickHouseError,
@@ -22,17 +24,6 @@ const PARTS_MAX: u64 = 300;
 const DELAY_MAX_S: u64 = 10;
 /// Free space of a disk: less than a tenth of it, or less than this many bytes, is little.
 const FREE_BYTES_MIN: u64 = 5 << 30;
-
-/// How serious a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum FindingLevel {
-    /// As it should be.
-    Good,
-    /// It works, but the operator should know.
-    Warning,
-    /// Something does not work.
-    Error,
-}
 
 /// What an examination of a server found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,20 +70,20 @@ struct Examination {
 pub async fn check(options: &ClickHouseOptions) -> Vec<ClickHouseFinding> {
     let servers = match options.servers() {
         Ok(servers) => servers,
-        Err(error) => return vec![finding("", FindingLevel::Error, error.to_string())],
+        Err(error) => return vec![finding("", FindingLevel::Bad, error.to_string())],
     };
     let mut findings = Vec::new();
     for server in &servers {
         match check_server(options, server).await {
             Ok(found) => findings.extend(found),
-            Err(error) => findings.push(finding(&server.url, FindingLevel::Error, error.to_string())),
+            Err(error) => findings.push(finding(&server.url, FindingLevel::Bad, error.to_string())),
         }
     }
     // Each server may be well, and still they may not fit together.
-    if findings.iter().all(|found| found.level < FindingLevel::Error)
+    if findings.iter().all(|found| found.level < FindingLevel::Bad)
         && let Err(error) = connect::shards(options).await
     {
-        findings.push(finding("", FindingLevel::Error, error.to_string()));
+        findings.push(finding("", FindingLevel::Bad, error.to_string()));
     }
     findings
 }
@@ -146,7 +137,7 @@ fn flaws(examination: &Examination) -> Vec<(FindingLevel, String)> {
         let table = &replica.table;
         if replica.is_readonly == 1 {
             flaws.push((
-                FindingLevel::Error,
+                FindingLevel::Bad,
                 format!("{table} is read-only: the server does not reach ZooKeeper or Keeper, or has lost its place there; see the server's log and SYSTEM RESTORE REPLICA"),
             ));
         }
@@ -208,7 +199,7 @@ mod tests {
             flaws.remove(0)
         };
         let (level, what) = with(|changed| changed.replicas[0].is_readonly = 1);
-        assert!(level == FindingLevel::Error && what.contains("read-only"), "{what}");
+        assert!(level == FindingLevel::Bad && what.contains("read-only"), "{what}");
         assert!(with(|changed| changed.replicas[0].absolute_delay = 60).1.contains("60 s behind"));
         assert!(with(|changed| changed.replicas[0].active_replicas = 1).1.contains("1 of 2"));
         assert!(with(|changed| changed.disks[0].free_space = 9 << 30).1.contains("9216 MiB"));

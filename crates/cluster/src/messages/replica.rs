@@ -6,6 +6,7 @@ use clickhouse::{Client, Row, RowOwned, RowRead, error::Error, insert::Insert, q
 
 use super::{
     catch_up::CatchUp,
+    complaints::Complaints,
     failure::{ReplicaFailure, within},
     questions::AnswerPart,
     schema::MessageTable,
@@ -48,6 +49,10 @@ pub struct Replica {
     is_replicated: bool,
     messages: CatchUp<ReplicaFailure>,
     quarantined: CatchUp<ReplicaFailure>,
+    /// Of questions.
+    pub unanswered: Complaints,
+    /// Of inserts.
+    pub unconfirmed: Complaints,
 }
 
 impl fmt::Debug for Replica {
@@ -67,6 +72,8 @@ impl Replica {
             is_replicated,
             messages: CatchUp::default(),
             quarantined: CatchUp::default(),
+            unanswered: Complaints::default(),
+            unconfirmed: Complaints::default(),
         }
     }
 

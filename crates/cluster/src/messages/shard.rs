@@ -1,7 +1,7 @@
 //! One shard: which of its replicas is asked, and what happens if one does not answer.
 
 use std::{
-    collections::hash_map::RandomState,
+    collections::{BTreeMap, hash_map::RandomState},
     hash::BuildHasher as _,
     sync::{
         Arc, RwLock,
@@ -100,15 +100,18 @@ impl Shard {
                     )));
                 }
                 Err(failure) => {
-                    tracing::warn!(
-                        shard = self.number,
-                        "ClickHouse did not answer, asking the next replica: {failure}"
-                    );
+                    if let Some(failures) = replica.unanswered.failed() {
+                        tracing::warn!(
+                            shard = self.number,
+                            failures,
+                            "ClickHouse did not answer; the next replica is asked, if there is one: {failure}"
+                        );
+                    }
                     failures.push(failure);
                 }
             }
         }
-        let what = texts(&failures);
+        let what = texts(failures.iter());
         Err(ClickHouseError::Unanswered(format!("no replica of shard {} answers: {what}", self.number)))
     }
 
@@ -118,12 +121,12 @@ impl Shard {
     /// # Errors
     /// If none confirmed it in time. They may be stored nevertheless.
     pub async fn store<R: Stored>(&self, rows: &[R], until: Instant) -> Result<(), ClickHouseError> {
-        let mut failures: Vec<ReplicaFailure> = Vec::new();
+        let mut failures: BTreeMap<usize, ReplicaFailure> = BTreeMap::new();
         loop {
             for (index, replica) in self.last_good_first(&self.stored) {
                 let left = until.saturating_duration_since(Instant::now());
                 if left < USEFUL_MIN {
-                    let what = texts(&failures);
+                    let what = texts(failures.values());
                     return Err(ClickHouseError::NotStored(format!("shard {}: {what}", self.number)));
                 }
                 let time = attempt(left, self.quorum > 1);
@@ -133,14 +136,18 @@ impl Shard {
                         return Ok(());
                     }
                     Err(failure) => {
-                        let rows = rows.len();
-                        tracing::warn!(
-                            shard = self.number,
-                            rows,
-                            "ClickHouse did not confirm rows, trying again: {failure}"
-                        );
-                        failures.retain(|known| known.text != failure.text);
-                        failures.push(failure);
+                        if let Some(failures) = replica.unconfirmed.failed() {
+                            tracing::warn!(
+                                shard = self.number,
+                                failures,
+                                rows = rows.len(),
+                                "ClickHouse did not confirm rows, trying again: {failure}"
+                            );
+                        }
+                        // Without enough time it only says that there was not enough.
+                        if time >= ATTEMPT_MIN || !failures.contains_key(&index) {
+                            failures.insert(index, failure);
+                        }
                     }
                 }
             }
@@ -155,8 +162,8 @@ fn attempt(left: Duration, has_others: bool) -> Duration {
     if has_others { (left / 2).clamp(ATTEMPT_MIN, ATTEMPT_MAX).min(left) } else { left }
 }
 
-fn texts(failures: &[ReplicaFailure]) -> String {
-    let texts: Vec<&str> = failures.iter().map(|failure| failure.text.as_str()).collect();
+fn texts<'a>(failures: impl Iterator<Item = &'a ReplicaFailure>) -> String {
+    let texts: Vec<&str> = failures.map(|failure| failure.text.as_str()).collect();
     if texts.is_empty() { "there was no time left".to_owned() } else { texts.join("; ") }
 }
 

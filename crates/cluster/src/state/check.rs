@@ -2,22 +2,13 @@
 
 use system::clock::Clock;
 
+use crate::FindingLevel;
+
 use super::{error::StateError, pool::Pools, schema};
 
 const OLDEST: i32 = 15;
 /// A clock further off than this must not write marks.
 pub const SKEW_MAX_S: i64 = 2;
-
-/// How bad a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum FindingLevel {
-    /// As it should be.
-    Good,
-    /// It works, but something can be lost or is about to fail.
-    Warning,
-    /// The program does not start like this.
-    Bad,
-}
 
 /// Something that was examined.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,7 +81,7 @@ async fn settings(pools: &Pools) -> Result<Vec<StateFinding>, StateError> {
         FindingLevel::Bad,
         "the database is in UTF8".to_owned(),
         format!(
-            "the database is in {encoding}; make one with: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
+            "the database in PostgreSQL is in {encoding}; make one with: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
         ),
     );
     rule(

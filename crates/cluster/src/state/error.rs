@@ -16,16 +16,18 @@ pub enum StateError {
     #[error("PostgreSQL refused: {0}")]
     Refused(String),
     /// Others held their turns for too long.
-    #[error("no turn within 10 s: another process holds its turn, or PostgreSQL waits for its standby")]
+    #[error(
+        "no turn in PostgreSQL within 10 s: another process holds its turn, or PostgreSQL waits for its standby"
+    )]
     Busy,
     /// A turn was held for longer than 3 s, or its connection was lost before it was committed.
-    #[error("the turn was lost before it was committed; nothing was stored")]
+    #[error("the turn in PostgreSQL was lost before it was committed; nothing was stored")]
     TurnLost,
     /// The answer to a commit was lost, and it could not be found out whether it was stored. The next fence shows it.
     #[error("it is not known whether the decision was stored, because PostgreSQL went away: {0}")]
     OutcomeUnknown(String),
     /// There is no schema.
-    #[error("the database has no schema of msgcube; make it with: msgcube store init")]
+    #[error("the database in PostgreSQL has no schema of msgcube; make it with: msgcube store init")]
     NotInitialized,
     /// The schema belongs to another version or another number of shards.
     #[error("{0}")]

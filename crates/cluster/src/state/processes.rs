@@ -18,13 +18,14 @@ const BEGIN: &str = "
 INSERT INTO process (name, run, started_s, marked_s, seen) VALUES ($1, $2, $3, $3, clock_timestamp())
 ON CONFLICT (name) DO UPDATE SET run = excluded.run, started_s = excluded.started_s, marked_s = excluded.marked_s,
   ended_s = NULL, seen = excluded.seen";
+/// A process with a wrong clock is seen, so that the others do not take it for dead.
 const MARK: &str = "
-WITH clock AS (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS us),
-  written AS (
-    UPDATE process SET marked_s = greatest(marked_s, $3), seen = clock_timestamp() FROM clock
-    WHERE name = $1 AND run = $2 AND ended_s IS NULL AND coalesce(abs(clock.us - $4) <= $5, true) RETURNING 1)
-SELECT us, EXISTS (SELECT FROM written), EXISTS (SELECT FROM process WHERE name = $1 AND run = $2 AND ended_s IS NULL)
-FROM clock";
+WITH now AS (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS us),
+  clock AS (SELECT us, coalesce(abs(us - $4) <= $5, true) AS is_right FROM now),
+  own AS (
+    UPDATE process SET marked_s = CASE WHEN is_right THEN greatest(marked_s, $3) ELSE marked_s END, seen = clock_timestamp()
+    FROM clock WHERE name = $1 AND run = $2 AND ended_s IS NULL RETURNING 1)
+SELECT us, is_right, EXISTS (SELECT FROM own) FROM clock";
 const END: &str =
     "UPDATE process SET marked_s = greatest(marked_s, $3), ended_s = $3, seen = clock_timestamp()
 WHERE name = $1 AND run = $2";
@@ -77,7 +78,7 @@ pub enum MarkOutcome {
         /// The database's clock, Unix microseconds.
         database_us: i64,
     },
-    /// The clocks differ by more than 2 s. Nothing was written.
+    /// The clocks differ by more than 2 s. Only that the process is there was written.
     ClockOff {
         /// How far the database's clock is ahead; negative if it is behind.
         ahead_us: i64,
@@ -118,12 +119,12 @@ pub async fn mark(
     let skew_max_us = SKEW_MAX_S * 1_000_000;
     let rows = pools.ask_at_once(MARK, &[&own.name, &own.run, &at_s, &now_us, &skew_max_us]).await?;
     let row = rows.first().ok_or(StateError::NotInitialized)?;
-    let (database_us, is_written, is_own): (i64, bool, bool) =
+    let (database_us, is_right, is_own): (i64, bool, bool) =
         (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-    Ok(match (is_written, is_own) {
-        (true, _) => MarkOutcome::Written { database_us },
+    Ok(match (is_right, is_own) {
+        (_, false) => MarkOutcome::Replaced,
+        (true, true) => MarkOutcome::Written { database_us },
         (false, true) => MarkOutcome::ClockOff { ahead_us: database_us - now_us.unwrap_or(database_us) },
-        (false, false) => MarkOutcome::Replaced,
     })
 }
 

@@ -29,7 +29,7 @@ pub async fn init(pools: &Pools, shards: u32) -> Result<InitOutcome, StateError>
     let stored = stored_shards(pools).await?;
     if stored != shards {
         return Err(StateError::Mismatch(format!(
-            "the database was made for {stored} shards of ClickHouse, and not for {shards}; \
+            "the database in PostgreSQL was made for {stored} shards of ClickHouse, and not for {shards}; \
              messages must be copied to a new store to change that"
         )));
     }

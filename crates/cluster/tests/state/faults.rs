@@ -148,7 +148,7 @@ async fn while_postgresql_is_away_calls_fail_and_later_they_work_again() {
         sleep(Duration::from_millis(100)).await;
         let elapsed = Stopwatch::start();
         assert!(matches!(a.spend("wx", "i", 1, 5).await, Err(StateError::Unreachable(_))));
-        assert!(matches!(a.mark(1, 1).await, Err(StateError::Unreachable(_))));
+        assert!(matches!(a.mark(1, Some(1)).await, Err(StateError::Unreachable(_))));
         assert_eq!(turn.commit(vec![set("x", "2")]).await.map(drop), Err(StateError::TurnLost));
         assert!(matches!(a.fresh().await, Err(StateError::Unreachable(_))));
         assert!(matches!(a.turn().await.map(drop), Err(StateError::Unreachable(_))));

@@ -30,10 +30,7 @@ async fn tables_are_made_once_and_others_are_refused() {
         assert_eq!(state.shards(), 2);
         assert!(state.is_blank());
         let findings = State::check(&options).await.unwrap();
-        assert!(
-            findings.iter().all(|finding| finding.level != cluster::state::FindingLevel::Bad),
-            "{findings:?}"
-        );
+        assert!(findings.iter().all(|finding| finding.level != cluster::FindingLevel::Bad), "{findings:?}");
         database.run("UPDATE installation SET version = 99").await;
         assert!(matches!(State::open(&options, "a").await.map(drop), Err(StateError::Mismatch(_))));
         assert!(matches!(State::init(&options, 2).await, Err(StateError::Mismatch(_))));

@@ -21,21 +21,21 @@ async fn marks_are_written_only_by_the_process_that_runs_now_and_with_a_right_cl
         let a = database.open("a").await;
         let now_us = clock_us(&database).await;
         let now_s = now_us / 1_000_000;
-        assert_eq!(a.mark(now_s, now_us).await, Ok(MarkOutcome::Replaced), "it never began");
+        assert_eq!(a.mark(now_s, Some(now_us)).await, Ok(MarkOutcome::Replaced), "it never began");
         begin(&a, now_s - 5).await;
-        assert!(matches!(a.mark(now_s, now_us).await, Ok(MarkOutcome::Written { database_us }) if database_us >= now_us));
+        assert!(matches!(a.mark(now_s, Some(now_us)).await, Ok(MarkOutcome::Written { database_us }) if database_us >= now_us));
         for off_us in [-4_000_000, 4_000_000] {
             let now_us = clock_us(&database).await;
-            let outcome = a.mark(now_s + 100, now_us + off_us).await.unwrap();
+            let outcome = a.mark(now_s + 100, Some(now_us + off_us)).await.unwrap();
             let MarkOutcome::ClockOff { ahead_us } = outcome else { panic!("{outcome:?}") };
             assert!((ahead_us + off_us).abs() < 1_500_000, "{ahead_us}");
         }
         assert_eq!(database.number("SELECT marked_s FROM process").await, now_s);
         let again = database.open("a").await;
         begin(&again, now_s).await;
-        assert_eq!(a.mark(now_s, clock_us(&database).await).await, Ok(MarkOutcome::Replaced));
+        assert_eq!(a.mark(now_s, Some(clock_us(&database).await)).await, Ok(MarkOutcome::Replaced));
         a.end_process(now_s).await.unwrap();
-        assert!(matches!(again.mark(now_s, clock_us(&database).await).await, Ok(MarkOutcome::Written { .. })));
+        assert!(matches!(again.mark(now_s, Some(clock_us(&database).await)).await, Ok(MarkOutcome::Written { .. })));
     })
     .await;
 }
@@ -52,7 +52,7 @@ async fn a_process_sees_whether_others_are_alive() {
         assert!(
             seen.len() == 1 && seen[0].is_alive() && seen[0].marked_s == 100 && seen[0].ended_s.is_none()
         );
-        a.mark(120, clock_us(&database).await).await.unwrap();
+        a.mark(120, Some(clock_us(&database).await)).await.unwrap();
         assert_eq!(a.service_mark(), Some(120));
         b.fresh().await.unwrap();
         assert_eq!(b.service_mark(), Some(120), "the fence tells the mark, without any turn");
@@ -61,7 +61,11 @@ async fn a_process_sees_whether_others_are_alive() {
         a.end_process(125).await.unwrap();
         let seen = b.others().await.unwrap();
         assert!(!seen[0].is_alive() && seen[0].ended_s == Some(125) && seen[0].marked_s == 125);
-        assert_eq!(a.mark(130, clock_us(&database).await).await, Ok(MarkOutcome::Replaced), "it has ended");
+        assert_eq!(
+            a.mark(130, Some(clock_us(&database).await)).await,
+            Ok(MarkOutcome::Replaced),
+            "it has ended"
+        );
     })
     .await;
 }

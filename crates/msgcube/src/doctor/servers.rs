@@ -13,7 +13,7 @@ pub async fn check(store: &StoreConfig) -> Vec<Section> {
     let examined = match shared_servers::examine(store).await {
         Ok(examined) => examined,
         Err(error) => {
-            let finding = Finding::skipped("store", Text::from_english(&error.to_string()));
+            let finding = Finding::skipped("store", Text::from_english(error.to_string()));
             let finding = Finding { severity: Severity::Problem, ..finding };
             let finding = finding.with_remedy(text!("run the msgcube of the packages here"));
             return vec![Section { group: Group::ClickHouse, findings: vec![finding] }];

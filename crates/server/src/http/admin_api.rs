@@ -31,6 +31,8 @@ use counting::{BEIJING_OFFSET_S, CoverageReport, Gap, Reason};
 use jiff::{Timestamp, tz};
 use serde::{Deserialize as _, Deserializer, Serialize, de::DeserializeOwned};
 
+use storage::store::StoreError;
+
 use super::answer;
 use crate::{
     accounts::registry::ServedAccount, auth::revocable::RevocableError, http::state::App,
@@ -221,14 +223,19 @@ async fn quarantined(State(app): State<Arc<App>>, Path(appid): Path<String>) -> 
     let Some(account) = app.accounts.get(&appid) else { return no_account() };
     match app.store.quarantined_messages(account.number, QUARANTINED_MAX) {
         Ok(messages) => answer::api_json(StatusCode::OK, &BTreeMap::from([("messages", messages)])),
-        Err(error) => store_failed(&error),
+        Err(error) => store_failed(&app, &error),
     }
 }
 
-fn store_failed(error: &storage::store::StoreError) -> Response<Body> {
-    tracing::error!(%error, "the store cannot be read");
+fn store_failed(app: &App, error: &StoreError) -> Response<Body> {
+    app.log_store_failure(error);
     answer::api_error(
-        StatusCode::INTERNAL_SERVER_ERROR,
+        // The servers of a shared store may be back soon.
+        if matches!(error, StoreError::Servers(_)) {
+            StatusCode::SERVICE_UNAVAILABLE
+        } else {
+            StatusCode::INTERNAL_SERVER_ERROR
+        },
         "the store cannot be read; see the log of the server",
     )
 }

@@ -354,7 +354,7 @@ fn rows(
         partial
     });
     let mut list = app.store.rows(account.number, interface, &periods.answered).map_err(|error| {
-        tracing::error!(%error, interface = interface.name, "figures cannot be read");
+        app.log_store_failure(&error);
         CallFailure::from(ErrorCode::SYSTEM_ERROR)
     })?;
     if datacube.user_source {

@@ -284,6 +284,13 @@ impl App {
         }
     }
 
+    /// Logs that figures cannot be read, at most once a minute: while a server is away, each question fails.
+    pub fn log_store_failure(&self, error: &impl std::fmt::Display) {
+        if self.log_throttle.may_log("", "store", self.clock.now_s()) {
+            tracing::error!(%error, "the store cannot be read");
+        }
+    }
+
     /// Current sizes for the metrics.
     pub fn levels(&self) -> Levels {
         let now_s = self.clock.now_s();
@@ -350,6 +357,3 @@ fn via() -> Result<(HeaderName, HeaderValue), StartError> {
     let value = value.unwrap_or(HeaderValue::from_static("msgcube"));
     Ok((HeaderName::from_static("x-msgcube-via"), value))
 }
-
-#[cfg(test)]
-mod two_processes;

@@ -8,6 +8,7 @@ mod options;
 mod peers;
 mod process_folder;
 mod reads;
+mod rows;
 mod service_event;
 mod state_draft;
 mod summaries;
@@ -32,6 +33,7 @@ pub use options::SharedOptions;
 use accounts::{Covered, SharedAccounts, is_own_fact};
 use peers::Peers;
 use process_folder::ProcessFolder;
+use rows::Rows;
 use summaries::CachedSummaries;
 use waiting::OwnRuntime;
 
@@ -56,25 +58,29 @@ struct SharedCore {
     folder: ProcessFolder,
     /// The newest mark of this process since it serves.
     own_marked_s: Mutex<Option<i64>>,
+    /// Some rows of the last batch, if ClickHouse did not confirm them.
+    unconfirmed: Mutex<Option<Rows>>,
+    /// When it was logged that the clock is wrong.
+    clock_logged: Mutex<Option<Stopwatch>>,
     /// The newest mark of all processes that was seen, and since when.
     seen_mark: Mutex<(Option<i64>, Stopwatch)>,
-    listener: Mutex<Listener>,
+    listener: Mutex<FactsTold>,
     peers: Peers,
     summaries: CachedSummaries,
 }
 
 /// Who is told of facts that other processes change.
-enum Listener {
+enum FactsTold {
     /// None yet. The changes wait.
     Waiting(Vec<(String, Option<Vec<u8>>)>),
     Set(FactListener),
 }
 
-impl std::fmt::Debug for Listener {
+impl std::fmt::Debug for FactsTold {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(match self {
-            Listener::Waiting(_) => "Waiting",
-            Listener::Set(_) => "Set",
+            FactsTold::Waiting(_) => "Waiting",
+            FactsTold::Set(_) => "Set",
         })
     }
 }
@@ -135,10 +141,10 @@ impl Shared {
     /// Sets who is told of the facts that other processes change. Changes since the start are told at once.
     pub fn on_facts(&self, listener: FactListener) {
         let mut told = lock(&self.core.listener);
-        if let Listener::Waiting(changes) = &*told {
+        if let FactsTold::Waiting(changes) = &*told {
             listener(changes);
         }
-        *told = Listener::Set(listener);
+        *told = FactsTold::Set(listener);
     }
 
     /// Waits until all facts that were committed before the call are known.
@@ -175,8 +181,10 @@ impl SharedCore {
             clock,
             folder,
             own_marked_s: Mutex::default(),
+            unconfirmed: Mutex::default(),
+            clock_logged: Mutex::default(),
             seen_mark: Mutex::new((None, Stopwatch::start())),
-            listener: Mutex::new(Listener::Waiting(Vec::new())),
+            listener: Mutex::new(FactsTold::Waiting(Vec::new())),
             peers: Peers::default(),
             summaries: CachedSummaries::default(),
         }))
@@ -199,8 +207,8 @@ impl SharedCore {
             }
         }
         match &mut *lock(&self.listener) {
-            Listener::Waiting(waiting) => waiting.extend_from_slice(changes),
-            Listener::Set(listener) => listener(changes),
+            FactsTold::Waiting(waiting) => waiting.extend_from_slice(changes),
+            FactsTold::Set(listener) => listener(changes),
         }
     }
 
@@ -230,25 +238,25 @@ impl SharedCore {
 
 impl From<StateError> for NotDurable {
     fn from(error: StateError) -> NotDurable {
-        NotDurable(format!("PostgreSQL: {error}"))
+        NotDurable(error.to_string())
     }
 }
 
 impl From<StateError> for StoreError {
     fn from(error: StateError) -> StoreError {
-        StoreError::Servers(format!("PostgreSQL: {error}"))
+        StoreError::Servers(error.to_string())
     }
 }
 
 impl From<ClickHouseError> for NotDurable {
     fn from(error: ClickHouseError) -> NotDurable {
-        NotDurable(format!("ClickHouse: {error}"))
+        NotDurable(error.to_string())
     }
 }
 
 impl From<ClickHouseError> for StoreError {
     fn from(error: ClickHouseError) -> StoreError {
-        StoreError::Servers(format!("ClickHouse: {error}"))
+        StoreError::Servers(error.to_string())
     }
 }
 

@@ -55,7 +55,8 @@ impl Ingest {
             let done = async { self.submit_all(vec![begins, EndMark::removal()])?.await }.await;
             if done.is_ok() {
                 lock(&self.shared.queue).has_begun = true;
-                if !is_new {
+                // A store that others share knows better what happened meanwhile.
+                if !is_new && !store.is_shared() {
                     log_stop(stop);
                 }
                 return;

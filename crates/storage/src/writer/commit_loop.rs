@@ -233,7 +233,11 @@ pub fn maintain(shared: &WriterShared) {
         pause = match shared.store.maintain(false) {
             Ok(()) => TICK,
             Err(error) => {
-                tracing::error!(%error, "pages cannot be saved; messages stay in the log until they can");
+                if shared.store.is_shared() {
+                    tracing::error!(%error, "it cannot be read what the other processes do; trying again");
+                } else {
+                    tracing::error!(%error, "pages cannot be saved; messages stay in the log until they can");
+                }
                 PAUSE_AFTER_FAILED_SAVE
             }
         };

@@ -86,7 +86,7 @@ pub async fn answer(
     let counted = counted.await;
     match counted {
         Ok(Ok(page)) => page_format::response(&page, format, &query, &query_text),
-        Ok(Err(error)) => store_failed(&error),
+        Ok(Err(error)) => store_failed(&app, &error),
         Err(_) => {
             answer::api_error(StatusCode::INTERNAL_SERVER_ERROR, "counting failed; see the log of the server")
         }

@@ -63,7 +63,7 @@ pub async fn answer(
         Ok(Err(error @ StatisticsError::TooManyRows)) => {
             answer::api_error(StatusCode::BAD_REQUEST, error.to_string())
         }
-        Ok(Err(StatisticsError::Store(error))) => store_failed(&error),
+        Ok(Err(StatisticsError::Store(error))) => store_failed(&app, &error),
         Err(_) => {
             answer::api_error(StatusCode::INTERNAL_SERVER_ERROR, "counting failed; see the log of the server")
         }

@@ -83,10 +83,11 @@ pub async fn answer(State(app): State<Arc<App>>, Extension(access): Extension<Ac
     // The semaphore is never closed, so this ends with a permit.
     let permit = app.statistics_permits.clone().acquire_owned().await;
     // After the start and on a new day, figures are read from disk.
+    let shared = app.clone();
     let summarized = tokio::task::spawn_blocking(move || {
         let _permit = permit;
-        let now_s = app.clock.now_s();
-        summaries(&app.store, &access::readable(&app, &access), now_s).map(|accounts| (now_s, accounts))
+        let now_s = shared.clock.now_s();
+        summaries(&shared.store, &access::readable(&shared, &access), now_s).map(|accounts| (now_s, accounts))
     });
     match summarized.await {
         Ok(Ok((now_s, accounts))) => {
@@ -95,7 +96,7 @@ pub async fn answer(State(app): State<Arc<App>>, Extension(access): Extension<Ac
             let shown = SummaryAnswer { time: beijing_time(now_s), accounts: accounts.collect() };
             answer::api_json(StatusCode::OK, &shown)
         }
-        Ok(Err(error)) => store_failed(&error),
+        Ok(Err(error)) => store_failed(&app, &error),
         Err(_) => {
             answer::api_error(StatusCode::INTERNAL_SERVER_ERROR, "counting failed; see the log of the server")
         }

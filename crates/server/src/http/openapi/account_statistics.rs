@@ -18,6 +18,7 @@ pub const GROUP: PathGroup = PathGroup {
 
 const NO_ACCOUNT: (u16, &str) = (404, "no account has this appid");
 const STORE: (u16, &str) = (500, "the store cannot be read; see the log of the server");
+const STORE_AWAY: (u16, &str) = (503, "ClickHouse or PostgreSQL does not answer; only with [store]");
 
 /// What the parameter `by` does.
 pub const BY: &str = "type: one row for each type of message; official: one row for each of the five types of the seven interfaces, with video and shortvideo together; count: users by the number of messages they sent, for whole days, weeks or months, the last of which may be unfinished; if missing, one row for each period, with the five types together";
@@ -65,7 +66,7 @@ fn statistics() -> Operation {
             "application/x-ndjson": { "schema": { "type": "string" } },
             "text/csv; charset=utf-8": { "schema": { "type": "string" } },
         } }))
-        .fails(&[(400, "an invalid value, or too many rows"), NO_ACCOUNT, STORE])
+        .fails(&[(400, "an invalid value, or too many rows"), NO_ACCOUNT, STORE, STORE_AWAY])
 }
 
 fn coverage() -> Operation {
@@ -90,7 +91,7 @@ fn quarantined() -> Operation {
     )
     .with_key("read:APPID")
     .gives(200, "the messages", schema)
-    .fails(&[NO_ACCOUNT, STORE])
+    .fails(&[NO_ACCOUNT, STORE, STORE_AWAY])
 }
 
 fn gap() -> Value {

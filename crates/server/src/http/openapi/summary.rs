@@ -19,7 +19,10 @@ fn operations(_: &Config) -> Vec<Operation> {
             .about("Messages of the five types that WeChat counts, of each account that the key may read. Messages that are ahead of the clock count for their day, as in the statistics.")
             .with_key("read, or read:APPID of each")
             .gives(200, "the accounts, sorted by appid", summary())
-            .fails(&[(500, "the store cannot be read; see the log of the server")]),
+            .fails(&[
+                (500, "the store cannot be read; see the log of the server"),
+                (503, "ClickHouse or PostgreSQL does not answer; only with [store]"),
+            ]),
         Operation::new("get", "/v1/live", "getLiveFigures", "Messages of today as they are counted")
             .about("Server-sent events. The data of an event is a JSON object: `time`, and `accounts` with `account`, `messages` (of today, by type), and `last_message`. The first event comes at once and has all accounts that the key may read; later ones have those that changed since the event before. At most one event a second, and a comment every 15 s in which nothing changes. The stream ends when the key is revoked or expires, and when the server stops.")
             .with_key("read, or read:APPID of each")

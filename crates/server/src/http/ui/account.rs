@@ -133,7 +133,7 @@ async fn answer(
     match made.await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {
-            tracing::error!(%error, "the store cannot be read");
+            app.log_store_failure(&error);
             draw::store_failed(app, viewer, uri)
         }
         Err(_) => draw::store_failed(app, viewer, uri),

@@ -172,7 +172,7 @@ async fn draw_steps(
     let connecting = match read.await {
         Ok(Ok(connecting)) => connecting,
         Ok(Err(error)) => {
-            tracing::error!(%error, "the store cannot be read");
+            app.log_store_failure(&error);
             return draw::store_failed(app, viewer, uri);
         }
         Err(_) => return draw::store_failed(app, viewer, uri),

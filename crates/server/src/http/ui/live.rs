@@ -67,7 +67,7 @@ pub async fn show(State(app): State<Arc<App>>, viewer: Viewer, request: Request)
     let reading = match reading.await {
         Ok(Ok(reading)) => reading,
         Ok(Err(error)) => {
-            tracing::error!(%error, "the store cannot be read");
+            app.log_store_failure(&error);
             return draw::store_failed(&app, &viewer, uri);
         }
         Err(_) => return draw::store_failed(&app, &viewer, uri),

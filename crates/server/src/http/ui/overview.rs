@@ -115,7 +115,7 @@ async fn read(
 }
 
 fn failed(app: &App, viewer: &Viewer, uri: &Uri, error: &storage::store::StoreError) -> Response<Body> {
-    tracing::error!(%error, "the store cannot be read");
+    app.log_store_failure(error);
     draw::store_failed(app, viewer, uri)
 }
 

@@ -1,47 +1,35 @@
-//! Makes a batch durable: first everything that is decided, then messages, last the mark.
+//! Makes a batch durable: first messages, then everything that is decided, last the mark. While ClickHouse is away, each
+//! batch says again since when messages are received; so nothing of that is stored before messages are.
 
-use std::{
-    collections::{BTreeSet, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use cluster::{
-    messages::{MessageId, MessageRow, QuarantinedRow},
-    state::{Committed, MarkOutcome, StateTurn},
-};
-use counting::{Content, Message, day_of, start_of_day_s};
+use cluster::state::{Committed, MarkOutcome, StateTurn};
+use counting::start_of_day_s;
 use system::sync::lock;
 use tokio::time::Instant;
 
 use super::{
     Shared, SharedCore,
+    peers::is_due,
+    rows::Rows,
     state_draft::{ServiceState, StateDraft},
 };
-use crate::store::{AccountNumber, Change, NotDurable, Outcome, QuarantinedMessage, StoreError};
+use crate::store::{Change, NotDurable, Outcome, StoreError};
 
 /// Callers give up after 4.5 s, so rows are not repeated for longer.
 const INSERT_TIME_MAX: Duration = Duration::from_secs(4);
 /// So many seconds before its end, rows of a day count as late. A clock may be behind, and an insert takes time.
 const LATE_BEFORE_END_S: i64 = 15;
+/// Clocks that differ by more seconds are wrong.
+const SKEW_MAX_S: i64 = 2;
+/// A wrong clock is logged so often.
+const CLOCK_LOGGED_EVERY: Duration = Duration::from_secs(60);
 
 /// A turn to decide, and what a decision changes.
 #[derive(Debug)]
 pub struct SharedTurn {
     turn: StateTurn,
     core: Arc<SharedCore>,
-}
-
-/// The rows of a batch.
-#[derive(Debug, Default)]
-struct Rows {
-    messages: Vec<MessageRow>,
-    quarantined: Vec<QuarantinedRow>,
-    /// Messages of this batch, to find repeats in it.
-    seen: HashSet<(AccountNumber, Box<str>, i64, MessageId)>,
-    seen_quarantined: HashSet<(AccountNumber, Box<str>, i64, Option<u64>, Option<String>)>,
-    /// Accounts and days in Beijing of the messages.
-    days: BTreeSet<(Arc<str>, i32)>,
 }
 
 impl Shared {
@@ -179,8 +167,8 @@ impl SharedCore {
         rows: Rows,
         marked_s: Option<i64>,
     ) -> Result<Vec<(usize, Outcome)>, NotDurable> {
+        self.insert_or_try_again(rows, !decided.is_empty()).await?;
         let outcomes = if decided.is_empty() { Vec::new() } else { self.commit_decided(decided).await? };
-        self.insert(rows).await?;
         if let Some(at_s) = marked_s {
             self.mark(at_s).await?;
         }
@@ -191,7 +179,9 @@ impl SharedCore {
         &self,
         changes: Vec<(usize, Change)>,
     ) -> Result<Vec<(usize, Outcome)>, NotDurable> {
+        let asked_s = self.clock.now_s();
         let mut turn = self.state.turn().await?;
+        let right_s = self.right_s(asked_s, turn.now_s());
         let begins =
             |(_, change): &(usize, Change)| matches!(change, Change::Serve { .. } | Change::Resume { .. });
         let own_marked_s = *lock(&self.own_marked_s);
@@ -203,7 +193,13 @@ impl SharedCore {
         let mut draft = StateDraft::new(&self.accounts, service, turn.seq());
         let outcomes = changes
             .iter()
-            .filter_map(|(at, change)| draft.add(change).map(|outcome| (*at, outcome)))
+            .filter_map(|(at, change)| {
+                let outcome = match change {
+                    Change::Serve { .. } | Change::Resume { .. } => draft.add(&beginning_at(change, right_s)),
+                    other => draft.add(other),
+                };
+                outcome.map(|outcome| (*at, outcome))
+            })
             .collect();
         let serves_from_s = draft.serves_from_s;
         if let Some(at_s) = serves_from_s {
@@ -211,12 +207,36 @@ impl SharedCore {
         }
         let (writes, drafted) = draft.finish();
         let committed = turn.commit(writes).await?;
+        if serves_from_s.is_some() {
+            drafted.log();
+        }
         drafted.apply(&self.accounts);
         if let Some(at_s) = serves_from_s {
             *lock(&self.own_marked_s) = Some(at_s);
         }
         drop(committed);
         Ok(outcomes)
+    }
+
+    /// The second from which on this process serves, if its own clock cannot say so. `asked_s`: that clock before the
+    /// turn was asked for. `turn_s`: the database's clock when it was given.
+    fn right_s(&self, asked_s: i64, turn_s: i64) -> Option<i64> {
+        let is_wrong = asked_s > turn_s + SKEW_MAX_S || self.clock.now_s() < turn_s - SKEW_MAX_S;
+        (is_wrong && !self.clock.is_chosen()).then_some(turn_s + 1)
+    }
+
+    /// Inserts the rows. If a batch failed before and there are none now, some of its rows show whether ClickHouse is
+    /// back: nothing may be covered before that. `is_needed`: something is stored after the rows.
+    async fn insert_or_try_again(&self, rows: Rows, is_needed: bool) -> Result<(), NotDurable> {
+        let again = if rows.is_empty() && is_needed { lock(&self.unconfirmed).take() } else { None };
+        let rows = again.unwrap_or(rows);
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let kept = rows.some();
+        let inserted = self.insert(rows).await;
+        *lock(&self.unconfirmed) = inserted.is_err().then_some(kept);
+        inserted
     }
 
     /// Inserts the rows. Stored results of periods that are over are put aside meanwhile, if rows belong to them.
@@ -258,10 +278,13 @@ impl SharedCore {
         let now_us = (!self.clock.is_chosen()).then(|| self.clock.now_us());
         match self.state.mark(at_s, now_us).await? {
             MarkOutcome::Written { .. } => *lock(&self.own_marked_s) = Some(at_s),
-            MarkOutcome::ClockOff { ahead_us } => tracing::error!(
-                behind_s = ahead_us / 1_000_000,
-                "the clock of this machine differs from PostgreSQL's; until it is set, this process covers no time"
-            ),
+            MarkOutcome::ClockOff { ahead_us } if is_due(&self.clock_logged, CLOCK_LOGGED_EVERY) => {
+                tracing::error!(
+                    behind_s = ahead_us / 1_000_000,
+                    "the clock of this machine differs from PostgreSQL's; until it is set, this process covers no time"
+                );
+            }
+            MarkOutcome::ClockOff { .. } => {}
             MarkOutcome::Replaced => {
                 return Err(NotDurable(format!(
                     "this process was silent for too long, or another one has its name {}; give each process a data_dir of its own",
@@ -273,67 +296,12 @@ impl SharedCore {
     }
 }
 
-impl Rows {
-    fn add(&mut self, core: &SharedCore, number: AccountNumber, message: &Message) -> Outcome {
-        let account = match core.accounts.get(number) {
-            Ok(account) => account,
-            Err(error) => return error.into(),
-        };
-        let Ok(create_time) = u32::try_from(message.create_time) else {
-            return Outcome::Failed("CreateTime lies outside of 1970 to 2106".to_owned());
-        };
-        let (id, event) = match &message.content {
-            Content::Message { msg_id, .. } => (MessageId::of_message(*msg_id), ""),
-            Content::Event { name, key, msg_id } => (MessageId::of_event(name, key, *msg_id), &**name),
-        };
-        if !self.seen.insert((number, message.user.clone(), message.create_time, id)) {
-            return Outcome::Repeat;
-        }
-        let appid = account.appid.clone();
-        self.days.insert((appid.clone(), day_of(message.create_time).days_since_1970()));
-        self.messages.push(MessageRow {
-            appid,
-            user: message.user.clone(),
-            create_time,
-            id,
-            kind: message.kind(),
-            event: event.into(),
-            received_us: core.received_us(),
-        });
-        Outcome::Counted
+/// The start of service, at another second if one is given.
+fn beginning_at(change: &Change, right_s: Option<i64>) -> Change {
+    let mut change = change.clone();
+    if let (Change::Serve { at_s, .. } | Change::Resume { at_s, .. }, Some(right_s)) = (&mut change, right_s)
+    {
+        *at_s = right_s;
     }
-
-    fn add_quarantined(
-        &mut self,
-        core: &SharedCore,
-        number: AccountNumber,
-        message: &QuarantinedMessage,
-    ) -> Outcome {
-        let account = match core.accounts.get(number) {
-            Ok(account) => account,
-            Err(error) => return error.into(),
-        };
-        let identity = (
-            number,
-            message.user.as_str().into(),
-            message.create_time,
-            message.msg_id,
-            message.event_digest.clone(),
-        );
-        if !self.seen_quarantined.insert(identity) {
-            return Outcome::Repeat;
-        }
-        self.quarantined.push(QuarantinedRow {
-            appid: account.appid.clone(),
-            user: message.user.as_str().into(),
-            create_time: message.create_time,
-            msg_type: message.msg_type.as_str().into(),
-            reason: message.reason.as_str().into(),
-            msg_id: message.msg_id,
-            event: message.event.as_deref().map(Into::into),
-            event_digest: message.event_digest.as_deref().map(Into::into),
-            received_us: core.received_us(),
-        });
-        Outcome::Noted
-    }
+    change
 }

@@ -2,6 +2,7 @@
 
 use std::{sync::Mutex, time::Duration};
 
+use cluster::state::ProcessRow;
 use counting::{Reason, day_of};
 use system::{clock::Stopwatch, sync::lock};
 
@@ -20,6 +21,10 @@ const DAYS_OF_QUOTAS: i32 = 40;
 /// A process marks the time until 6 s ago, every 3 s, and is dead after 10 s of silence. What it refused in its last
 /// seconds is not later than this after its mark.
 const LOST_AFTER_MARK_S: i64 = 16;
+/// It is noticed so many seconds after its last sign.
+const LOST_AFTER_SIGN_S: i64 = 10;
+/// The mark of a process is not older than this at its last sign. One whose clock is wrong has an older mark: it moves none.
+const MARK_BEFORE_SIGN_S_MAX: i64 = 20;
 
 /// When the other processes were looked at last.
 #[derive(Debug, Default)]
@@ -51,7 +56,7 @@ impl SharedCore {
         if lock(&self.own_marked_s).is_none() || !is_due(&self.peers.looked, LOOK_EVERY) {
             return Ok(());
         }
-        let is_dead = |process: &cluster::state::ProcessRow| process.ended_s.is_none() && !process.is_alive();
+        let is_dead = |process: &ProcessRow| process.ended_s.is_none() && !process.is_alive();
         if !self.state.others().await?.iter().any(is_dead) {
             return Ok(());
         }
@@ -65,7 +70,8 @@ impl SharedCore {
                 name = process.name,
                 "another process ended without a word; its last seconds are a gap"
             );
-            draft.lose_all(process.marked_s, process.marked_s + LOST_AFTER_MARK_S, Reason::NotRunning);
+            let (from_s, to_s) = self.lost(process, turn.now_s());
+            draft.lose_all(from_s, to_s, Reason::NotRunning);
             turn.remove_process(&process.name).await?;
         }
         let (writes, drafted) = draft.finish();
@@ -76,8 +82,20 @@ impl SharedCore {
     }
 }
 
+impl SharedCore {
+    /// The stretch in which messages were sent to a process that died. `now_s`: the database's clock.
+    fn lost(&self, dead: &ProcessRow, now_s: i64) -> (i64, i64) {
+        if self.clock.is_chosen() {
+            return (dead.marked_s, dead.marked_s + LOST_AFTER_MARK_S);
+        }
+        let sign_s = now_s - dead.silent_ms / 1000;
+        let from_s = dead.marked_s.max(sign_s - MARK_BEFORE_SIGN_S_MAX);
+        (from_s, (from_s + LOST_AFTER_MARK_S).max(sign_s + LOST_AFTER_SIGN_S))
+    }
+}
+
 /// True at the first call and then once in each interval.
-fn is_due(last: &Mutex<Option<Stopwatch>>, interval: Duration) -> bool {
+pub fn is_due(last: &Mutex<Option<Stopwatch>>, interval: Duration) -> bool {
     let mut last = lock(last);
     let is_due = last.as_ref().is_none_or(|last| last.elapsed() >= interval);
     if is_due {

@@ -6,7 +6,7 @@ use cluster::{
     messages::{Buckets, PeriodCounts, QuarantinedRow},
     state::{ClosedPeriod, ResultTicket},
 };
-use counting::{Kind, Period, day_of, rollup::KindFigures};
+use counting::{Coverage, Kind, Period, day_of, rollup::KindFigures};
 use datacube::{Day, Granularity, Interface, Row};
 
 use super::{Shared, SharedCore};
@@ -101,7 +101,7 @@ impl Shared {
         let core = self.core.clone();
         let found =
             self.runtime.wait(async move { core.messages.new_users(&appid, from_s, to_s).await })??;
-        let since_s = self.coverage(account, |coverage| coverage.since());
+        let since_s = self.coverage(account, Coverage::since);
         Ok(NewUsers::new(found.users, from, found.first_s.map(day_of), since_s))
     }
 

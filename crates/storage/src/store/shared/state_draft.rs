@@ -60,6 +60,29 @@ pub struct Drafted {
 }
 
 impl Drafted {
+    /// Logs what the start of this process means for the time before it.
+    pub fn log(&self) {
+        for event in &self.events {
+            match &event.what {
+                // Nothing was received before the first process.
+                Happened::Served { .. } if event.marked_s.is_none() => {}
+                Happened::Served { reason, .. } => tracing::info!(
+                    reason = reason.name(),
+                    "no process served meanwhile: the time since the last mark is a gap"
+                ),
+                Happened::Resumed { .. } => tracing::info!("a planned stop that lost nothing: no gap"),
+                Happened::Lost { from_s, to_s, reason } => tracing::info!(
+                    seconds = to_s - from_s,
+                    reason = reason.name(),
+                    "other processes served, but messages that were sent to this one may be lost: a gap"
+                ),
+            }
+        }
+        if self.events.is_empty() {
+            tracing::info!("other processes serve: no gap");
+        }
+    }
+
     /// Applies it.
     pub fn apply(self, accounts: &SharedAccounts) {
         for (number, covered) in self.touched {

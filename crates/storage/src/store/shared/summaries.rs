@@ -22,11 +22,11 @@ type Overviews = HashMap<Box<str>, AccountOverview>;
 #[derive(Debug, Default)]
 pub struct CachedSummaries {
     /// Locked while the servers are asked, so that they are asked once for all who wait.
-    newest: tokio::sync::Mutex<Option<Newest>>,
+    newest: tokio::sync::Mutex<Option<NewestOverviews>>,
 }
 
 #[derive(Debug)]
-struct Newest {
+struct NewestOverviews {
     by_appid: Arc<Overviews>,
     /// The moment it was asked for, Unix seconds.
     now_s: i64,
@@ -66,12 +66,12 @@ impl SharedCore {
             overviews.into_iter().map(|overview| (overview.appid.clone(), overview)).collect();
         let by_appid = Arc::new(by_appid);
         let kept_for = KEPT_FOR_MIN.max(asked.elapsed() * KEPT_FOR_TIMES);
-        *newest = Some(Newest { by_appid: by_appid.clone(), now_s, since: asked, kept_for });
+        *newest = Some(NewestOverviews { by_appid: by_appid.clone(), now_s, since: asked, kept_for });
         Ok(by_appid)
     }
 }
 
-impl Newest {
+impl NewestOverviews {
     fn is_good(&self, now_s: i64) -> bool {
         self.since.elapsed() < self.kept_for && self.now_s <= now_s && day_of(self.now_s) == day_of(now_s)
     }

@@ -13,8 +13,7 @@ use storage::{
 };
 use system::{clock::Clock, data_key::DataKey};
 
-use super::App;
-use crate::config::Config;
+use crate::{config::Config, http::state::App};
 
 const NOW_S: i64 = 1_700_000_000;
 const RECEIVES: &str = "wxreceives";
