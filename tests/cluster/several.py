@@ -33,14 +33,14 @@ def skip_unless_built(binary):
 
 class Several:
     """`programs` are the processes. `urls`: the addresses of ClickHouse, if they are not those of the servers (proxies).
-    `ahead`: for each process how many seconds its clock is ahead."""
+    `ahead`: for each process how many seconds its clock is ahead. `more` is added to the configuration."""
 
-    def __init__(self, scene, servers, count=3, urls=None, state=None, ahead=None):
+    def __init__(self, scene, servers, count=3, urls=None, state=None, ahead=None, more=""):
         self.servers = servers
         key = scene.folder / "msgcube.key"
         key.write_bytes(os.urandom(32))
         key.chmod(0o600)
-        config = f'data_key_file = "{key}"\n{ACCOUNT}{store(servers, urls, state)}'
+        config = f'data_key_file = "{key}"\n{ACCOUNT}{store(servers, urls, state)}{more}'
         file = scene.folder / "store.toml"
         file.write_text(f'listen = "127.0.0.1:0"\nadmin_key = "{ADMIN_KEY}"\n{config}')
         self.command(scene.binary, "init", file)
@@ -71,12 +71,12 @@ class Several:
         return counts
 
 
-def store(servers, urls=None, state=None):
+def store(servers, urls=None, state=None, database=DATABASE):
     """The section of the configuration."""
     nodes = servers.replicas or [servers.single]
     lines = {
         "kind": "clickhouse", "urls": urls or [node.url for node in nodes], "user": clickhouse.USER,
-        "password": clickhouse.PASSWORD, "database": DATABASE, "state": state or postgres.url(servers.postgres),
+        "password": clickhouse.PASSWORD, "database": database, "state": state or postgres.url(servers.postgres),
     }
     if servers.shards:
         lines["cluster"] = clickhouse.CLUSTER

@@ -46,6 +46,11 @@ impl Scene {
 
     /// Starts one more. It is told of what others change.
     fn start(&mut self) -> Process {
+        self.start_at(NOW_S)
+    }
+
+    /// Starts one more whose clock says this.
+    fn start_at(&mut self, now_s: i64) -> Process {
         let secrets = format!("secret = \"s\"\ntoken = \"t\"\nencoding_aes_key = \"{KEY}\"\n");
         let text = format!(
             "[[account]]\nappid = \"{CONFIGURED}\"\n{secrets}\
@@ -59,7 +64,7 @@ impl Scene {
         // A start reads all facts.
         drop(store.turn_blocking().unwrap());
         let store = Store::Memory(store);
-        let (app, writer) = App::start_with(config, Clock::starting_at(NOW_S), store, key).unwrap();
+        let (app, writer) = App::start_with(config, Clock::starting_at(now_s), store, key).unwrap();
         Process { app, writer }
     }
 }

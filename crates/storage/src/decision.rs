@@ -11,6 +11,10 @@ use crate::{
     writer::{Ingest, serving_changes},
 };
 
+/// By how many seconds the clock of one process may be ahead of another's without harm. Even two right clocks show
+/// different seconds at the same moment.
+const CLOCKS_APART_S_MAX: i64 = 30;
+
 /// A turn to decide. While it lives, no other process and no other task of this one decides, and the facts of this
 /// process are current. Take it before any lock, and hold it without waiting for anything else: others wait.
 #[derive(Debug)]
@@ -61,6 +65,12 @@ impl Store {
             #[cfg(feature = "clickhouse")]
             Store::Shared(_) => true,
         }
+    }
+
+    /// How many seconds later than this process's clock a time may be that was stored just now: with another process's
+    /// clock. 0 if there is one process.
+    pub fn clocks_apart_s_max(&self) -> i64 {
+        if self.is_shared() { CLOCKS_APART_S_MAX } else { 0 }
     }
 
     /// True if other processes that share the store are serving. Blocks.

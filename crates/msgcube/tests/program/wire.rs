@@ -1,11 +1,14 @@
 //! The wire cases: the requests in `cases/*.toml` are sent to a server, and its answers are compared byte for byte. Each
-//! case runs on the router in this process with each store, and on the real program.
+//! case runs on the router in this process with each store, and on the real program. With the shared store it runs on one
+//! process, and on three that are asked in turn.
 
 mod feed;
 mod run;
 mod sealing;
 mod servers;
 mod settings;
+#[cfg(feature = "clickhouse")]
+mod shared;
 
 use std::{collections::BTreeSet, path::PathBuf};
 
@@ -42,6 +45,19 @@ macro_rules! on_each_target {
         on_each_target!(@ in_process_on_the_memory_store, Memory, $($file)*);
         on_each_target!(@ in_process_on_the_embedded_store, Embedded, $($file)*);
         on_each_target!(@ on_the_real_program, Program, $($file)*);
+        on_each_target!(@ needs_servers on_a_shared_store, single, $($file)*);
+        on_each_target!(@ needs_servers in_turn_on_three_processes_and_a_cluster, cluster, $($file)*);
+    };
+    (@ needs_servers $place:ident, $servers:ident, $($file:ident)*) => {
+        #[cfg(feature = "clickhouse")]
+        mod $place {
+            $(#[test]
+            #[ignore = "needs servers: tests/cluster/run.sh"]
+            fn $file() {
+                let servers = super::shared::SharedServers::$servers();
+                super::check(stringify!($file), super::Target::Shared(servers));
+            })*
+        }
     };
     (@ $place:ident, $target:ident, $($file:ident)*) => {
         mod $place {

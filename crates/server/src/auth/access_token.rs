@@ -233,7 +233,9 @@ impl Tokens {
         let decision = self.store.decide().await?;
         let _turn = self.issuing.turn(&holder).await;
         let now_s = clock.now_s();
-        let ended = if force { self.ended(&holder, now_s) } else { Vec::new() };
+        // So early that a process whose clock is behind refuses them at once, too.
+        let end_s = now_s - self.store.clocks_apart_s_max();
+        let ended = if force { self.ended(&holder, end_s) } else { Vec::new() };
         let known = if force { None } else { self.long_lived(&holder, now_s) };
         let grant = match known {
             // Issued by the request before.
@@ -246,7 +248,7 @@ impl Tokens {
     /// The holder's newest token, if it has enough time left to be handed out again.
     fn long_lived(&self, holder: &Holder, now_s: i64) -> Option<Grant> {
         // A token with more time left than possible was issued before the clock was set back.
-        let long_enough = now_s + RENEW_S..=now_s + LIFE_S;
+        let long_enough = now_s + RENEW_S..=now_s + LIFE_S + self.store.clocks_apart_s_max();
         self.read().valid_until(holder, long_enough).next_back().cloned()
     }
 

@@ -80,7 +80,8 @@ impl UpstreamTokenIndex {
     pub fn owner_of(&self, token: &str, now_s: i64) -> Option<TokenOwner> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         // A token with more time left than possible was stored before the clock was set back.
-        let is_good = |entry: &&IndexedToken| (1..=LIFE_S_MAX).contains(&(entry.expires_s - now_s));
+        let left_s = 1..=LIFE_S_MAX + self.store.clocks_apart_s_max();
+        let is_good = |entry: &&IndexedToken| left_s.contains(&(entry.expires_s - now_s));
         known.by_hash.get(&hash(token)).filter(is_good).map(|entry| entry.owner.clone())
     }
 

@@ -81,6 +81,18 @@ async fn processes_that_need_a_token_at_once_fetch_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_whose_clock_is_behind_uses_the_token_of_another() {
+    let (wechat, mut scene) = scene().await;
+    let (one, behind) = (scene.start(), scene.start_at(NOW_S - 2));
+    let fetched = one.real_token(false).await.unwrap();
+    assert_eq!(behind.real_token(false).await.unwrap().hash, fetched.hash);
+    assert_eq!(lock(&wechat).normal, 1);
+    for process in [one, behind] {
+        process.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_forced_token_counts_for_all_and_ends_the_old_one_everywhere() {
     let (wechat, mut scene) = scene().await;
     let (one, other) = (scene.start(), scene.start());

@@ -3,6 +3,14 @@
 
 mod accounts;
 mod commit;
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "small numbers of a test"
+)]
+mod coverage_tests;
 mod limits;
 mod options;
 mod peers;

@@ -63,6 +63,7 @@ impl Servers {
     }
 }
 
+#[allow(clippy::disallowed_methods, reason = "the addresses of servers that run for the tests")]
 fn variable(name: &str) -> String {
     #[allow(clippy::disallowed_methods, reason = "the servers of the tests are named by the environment")]
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set; run tests/cluster/run.sh"))

@@ -47,7 +47,7 @@ pub fn run(case: &Case, target: Target) -> Vec<String> {
 
 /// Runs a case with another clock.
 pub fn run_at(case: &Case, now: &str, target: Target) -> Vec<String> {
-    let folder = Folder::holding(&settings::of(case));
+    let folder = Folder::holding(&settings::of(case, target.prepare()));
     let now_s = moment(now);
     let server = Server::start(target, &folder, now_s);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

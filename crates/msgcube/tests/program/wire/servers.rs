@@ -2,7 +2,11 @@
 
 use std::{
     net::SocketAddr,
-    sync::Arc,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -20,6 +24,8 @@ use storage::{
 use system::{clock::Clock, data_key::DataKey};
 use tokio::{runtime::Runtime, sync::watch, task::JoinHandle};
 
+#[cfg(feature = "clickhouse")]
+use super::shared::SharedServers;
 use crate::harness::{Folder, Program};
 
 /// Waiting longer means that the server hangs.
@@ -31,30 +37,61 @@ pub enum Target {
     Memory,
     Embedded,
     Program,
+    /// One or several processes on a shared store.
+    #[cfg(feature = "clickhouse")]
+    Shared(&'static SharedServers),
 }
 
 /// A running server. Its configuration and its data are in a folder.
 pub enum Server {
-    InProcess(Box<InProcess>),
+    /// Asked in turn.
+    InProcess(Vec<InProcess>, AtomicUsize),
     Program(Program),
+}
+
+impl Target {
+    /// Removes what the case before left. Returns the section `[store]` for the configuration.
+    pub fn prepare(self) -> Option<toml::Value> {
+        match self {
+            #[cfg(feature = "clickhouse")]
+            Target::Shared(servers) => {
+                servers.clear();
+                Some(servers.section())
+            }
+            _ => None,
+        }
+    }
+
+    /// A name for each process.
+    fn data_folders(self) -> &'static [&'static str] {
+        match self {
+            #[cfg(feature = "clickhouse")]
+            Target::Shared(servers) => servers.data_folders(),
+            _ => &["data"],
+        }
+    }
 }
 
 impl Server {
     /// Starts a server on a folder with `msgcube.toml`.
     pub fn start(target: Target, folder: &Folder, now_s: i64) -> Server {
-        match target {
-            Target::Program => {
-                let now = jiff::Timestamp::from_second(now_s).unwrap().to_string();
-                Server::Program(folder.serve_with(&["--now", &now]).unwrap())
-            }
-            _ => Server::InProcess(Box::new(InProcess::start(target, folder, now_s))),
+        if target == Target::Program {
+            let now = jiff::Timestamp::from_second(now_s).unwrap().to_string();
+            return Server::Program(folder.serve_with(&["--now", &now]).unwrap());
         }
+        // One clock for all.
+        let clock = Clock::starting_at(now_s);
+        let start = |data: &&str| InProcess::start(target, &folder.root().join(data), clock.clone());
+        Server::InProcess(target.data_folders().iter().map(start).collect(), AtomicUsize::new(0))
     }
 
-    /// The public address or the admin address.
+    /// The public address or the admin address. Of several processes another one each time.
     pub fn address(&self, admin: bool) -> SocketAddr {
         let (public, operator) = match self {
-            Server::InProcess(server) => (server.public, server.admin),
+            Server::InProcess(servers, turn) => {
+                let server = &servers[turn.fetch_add(1, Ordering::Relaxed) % servers.len()];
+                (server.public, server.admin)
+            }
             Server::Program(program) => (address(&program.base), program.admin.as_deref().map(address)),
         };
         if admin { operator.expect("the case sets admin_listen") } else { public }
@@ -63,7 +100,7 @@ impl Server {
     /// Stops the server gracefully.
     pub fn stop(self) {
         match self {
-            Server::InProcess(server) => server.stop(),
+            Server::InProcess(servers, _) => servers.into_iter().for_each(InProcess::stop),
             Server::Program(program) => {
                 let status = program.end("-TERM");
                 assert!(status.success(), "SIGTERM must end the program with status 0, not {status}");
@@ -88,12 +125,12 @@ pub struct InProcess {
 }
 
 impl InProcess {
-    fn start(target: Target, folder: &Folder, now_s: i64) -> InProcess {
+    /// Starts on a data folder. The configuration is beside it.
+    fn start(target: Target, data: &Path, clock: Clock) -> InProcess {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let mut config = Config::read(&folder.root().join("msgcube.toml"), |_| None).unwrap();
-        config.data_dir = folder.root().join("data");
-        let clock = Clock::starting_at(now_s);
+        let mut config = Config::read(&data.with_file_name("msgcube.toml"), |_| None).unwrap();
+        data.clone_into(&mut config.data_dir);
         let (app, writer) = match target {
             Target::Memory => {
                 let key = DataKey::load_or_create(&config.data_key_file).unwrap();

@@ -9,8 +9,8 @@ pub const OTHER: &str = "wx00000000000000b2";
 pub const OTHER_SECRET: &str = "fedcba9876543210fedcba9876543210";
 pub const OTHER_TOKEN: &str = "callbackTokenTwo";
 
-/// The text of the configuration file.
-pub fn of(case: &Case) -> String {
+/// The text of the configuration file. `store` is its section of that name.
+pub fn of(case: &Case, store: Option<Value>) -> String {
     let mut first = table(&[("appid", APPID), ("secret", SECRET), ("token", TOKEN)]);
     first.insert("encoding_aes_key".to_owned(), KEY.into());
     let second = table(&[("appid", OTHER), ("secret", OTHER_SECRET), ("token", OTHER_TOKEN)]);
@@ -18,6 +18,9 @@ pub fn of(case: &Case) -> String {
     let mut all = table(&[("listen", "127.0.0.1:0"), ("admin_key", ADMIN_KEY)]);
     change(&mut all, &case.config);
     all.insert("account".to_owned(), Value::Array(vec![first.into(), second.into()]));
+    if let Some(store) = store {
+        all.insert("store".to_owned(), store);
+    }
     toml::to_string(&all).unwrap()
 }
 

@@ -24,7 +24,11 @@ struct TokenRun {
 
 impl TokenRun {
     fn start() -> TokenRun {
-        let store = Arc::new(Store::Memory(Memory::default()));
+        TokenRun::on(Memory::default())
+    }
+
+    fn on(memory: Memory) -> TokenRun {
+        let store = Arc::new(Store::Memory(memory));
         let tokens = Tokens::load(DataKey::from_bytes([1; 32]), &store);
         let (ingest, writer) =
             Ingest::start(store.clone(), Clock::starting_at(START_S), Arc::default(), Vec::new());
@@ -271,6 +275,26 @@ async fn a_stable_token_that_another_process_issued_is_handed_out_again() {
     assert_ne!(other.issue_stable("wx1", true).await, token);
     run.writer.stop();
     other.writer.stop();
+}
+
+#[tokio::test]
+async fn the_clock_of_a_process_may_be_behind_that_of_another() {
+    let mut runs = Memory::group(2).into_iter().map(TokenRun::on);
+    let (run, mut behind) = (runs.next().unwrap(), runs.next().unwrap());
+    behind.now_s -= 2;
+    let learn = || {
+        let known = run.store.facts(FACT_PREFIX);
+        known.iter().for_each(|(key, value)| behind.tokens.apply_fact(key, Some(value)));
+    };
+    let token = run.issue_stable("wx1", false).await;
+    learn();
+    assert_eq!(behind.issue_stable("wx1", false).await, token);
+    let forced = run.issue_stable("wx1", true).await;
+    learn();
+    assert_eq!(behind.check(&token), Err(ErrorCode::INVALID_CREDENTIAL), "ended at once");
+    assert_eq!(behind.issue_stable("wx1", false).await, forced);
+    run.writer.stop();
+    behind.writer.stop();
 }
 
 /// Whether it holds nothing.

@@ -100,9 +100,10 @@ impl UpstreamToken {
         UpstreamToken { hash: hash(token.reveal()), token, fetched_s, expires_s, renew_s, origin }
     }
 
-    /// False after it expired, and if the clock was set back.
-    pub fn is_good(&self, now_s: i64) -> bool {
-        (1..=LIFE_S_MAX).contains(&(self.expires_s - now_s))
+    /// False after it expired, and if the clock was set back. `ahead_s_max`: by how much the clock of the process that
+    /// fetched it may be ahead.
+    pub fn is_good(&self, now_s: i64, ahead_s_max: i64) -> bool {
+        (1..=LIFE_S_MAX + ahead_s_max).contains(&(self.expires_s - now_s))
     }
 
     /// The token after another replaced it.
@@ -200,7 +201,9 @@ mod tests {
             assert_eq!(renewed(expires_in_s), expected, "{expires_in_s}");
         }
         let token = UpstreamToken::new(Secret::new("t"), 7200, 1000, [0; 32]);
-        assert!(token.is_good(1000) && token.is_good(8199) && !token.is_good(8200) && !token.is_good(900));
+        let is_good = |now_s| token.is_good(now_s, 0);
+        assert!(is_good(1000) && is_good(8199) && !is_good(8200) && !is_good(999));
+        assert!(token.is_good(970, 30) && !token.is_good(969, 30) && !token.is_good(8200, 30));
     }
 
     #[test]
