@@ -279,7 +279,7 @@ class Load:
     def _check_events(self, cycles):
         """A fault that lasts is stored once, not with every try: these facts stay for ever."""
         events = int(self.several.servers.postgres[0].sql("SELECT count(*) FROM msgcube.fact WHERE key LIKE 'service/%'"))
-        if events > 5 + 6 * cycles:
+        if events > 5 + 3 * cycles:
             self.wrong.append(f"{events} events of the service are stored after {cycles} cycles")
 
     def _joined_faults(self):

@@ -70,7 +70,8 @@ impl SharedCore {
                 name = process.name,
                 "another process ended without a word; its last seconds are a gap"
             );
-            let (from_s, to_s) = self.lost(process, turn.now_s());
+            let now_s = (!self.clock.is_chosen()).then(|| turn.now_s());
+            let (from_s, to_s) = lost(process, now_s);
             draft.lose_all(from_s, to_s, Reason::NotRunning);
             turn.remove_process(&process.name).await?;
         }
@@ -82,16 +83,13 @@ impl SharedCore {
     }
 }
 
-impl SharedCore {
-    /// The stretch in which messages were sent to a process that died. `now_s`: the database's clock.
-    fn lost(&self, dead: &ProcessRow, now_s: i64) -> (i64, i64) {
-        if self.clock.is_chosen() {
-            return (dead.marked_s, dead.marked_s + LOST_AFTER_MARK_S);
-        }
-        let sign_s = now_s - dead.silent_ms / 1000;
-        let from_s = dead.marked_s.max(sign_s - MARK_BEFORE_SIGN_S_MAX);
-        (from_s, (from_s + LOST_AFTER_MARK_S).max(sign_s + LOST_AFTER_SIGN_S))
-    }
+/// The stretch in which messages were sent to a process that died. `now_s`: the database's clock, if the processes follow
+/// it.
+fn lost(dead: &ProcessRow, now_s: Option<i64>) -> (i64, i64) {
+    let Some(now_s) = now_s else { return (dead.marked_s, dead.marked_s + LOST_AFTER_MARK_S) };
+    let sign_s = now_s - dead.silent_ms / 1000;
+    let from_s = dead.marked_s.max(sign_s - MARK_BEFORE_SIGN_S_MAX);
+    (from_s, (from_s + LOST_AFTER_MARK_S).max(sign_s + LOST_AFTER_SIGN_S))
 }
 
 /// True at the first call and then once in each interval.
@@ -102,4 +100,24 @@ pub fn is_due(last: &Mutex<Option<Stopwatch>>, interval: Duration) -> bool {
         *last = Some(Stopwatch::start());
     }
     is_due
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_seconds_of_a_dead_process_are_lost_even_if_it_moved_no_mark() {
+        let dead = |marked_s| ProcessRow {
+            name: "a".to_owned(),
+            started_s: 0,
+            marked_s,
+            ended_s: None,
+            silent_ms: 12_500,
+        };
+        // It gave its last sign at 988.
+        assert_eq!(lost(&dead(982), Some(1000)), (982, 998));
+        assert_eq!(lost(&dead(100), Some(1000)), (968, 998), "its clock was wrong for long");
+        assert_eq!(lost(&dead(100), None), (100, 116));
+    }
 }
