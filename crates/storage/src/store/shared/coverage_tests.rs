@@ -143,17 +143,15 @@ impl World {
         let now_s = self.now_s;
         match event {
             Event::Start(by) => self.start(*by),
-            Event::Kill(by) => {
-                if self.processes[*by].take().is_some() {
-                    self.trouble(now_s, now_s + 1);
-                }
+            Event::Kill(by) if self.processes[*by].is_some() => {
+                self.processes[*by] = None;
+                self.trouble(now_s, now_s + 1);
             }
-            Event::End(by) => {
-                if self.processes[*by].take().is_some() {
-                    self.trouble(now_s, now_s + 1);
-                    let row = self.servers.rows.get_mut(&by.to_string()).unwrap();
-                    (row.marked_s, row.ended_s) = (now_s, Some(now_s));
-                }
+            Event::End(by) if self.processes[*by].is_some() => {
+                self.processes[*by] = None;
+                self.trouble(now_s, now_s + 1);
+                let row = self.servers.rows.get_mut(&by.to_string()).unwrap();
+                (row.marked_s, row.ended_s) = (now_s, Some(now_s));
             }
             Event::Lose { by, ago_s } if self.processes[*by].is_some() => {
                 let (from_s, to_s, reason) = (now_s - ago_s, now_s - ago_s + 2, Reason::TooMany);
@@ -202,7 +200,7 @@ impl World {
             for row in dead {
                 self.trouble(row.marked_s, row.marked_s + 16);
                 self.decide(by, |draft, _| {
-                    draft.lose_all(row.marked_s, row.marked_s + 16, Reason::NotRunning)
+                    draft.lose_all(row.marked_s, row.marked_s + 16, Reason::NotRunning);
                 });
                 self.servers.rows.remove(&row.name);
             }
