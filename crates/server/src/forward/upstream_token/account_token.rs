@@ -94,7 +94,9 @@ impl AccountToken {
         now_s: i64,
     ) -> Option<UpstreamToken> {
         let token = self.read().token.clone()?;
-        (token.is_good(now_s, upstream.store.clocks_apart_s_max()) && token.origin == upstream.origin(account)).then_some(token)
+        (token.is_good(now_s, upstream.store.clocks_apart_s_max())
+            && token.origin == upstream.origin(account))
+        .then_some(token)
     }
 
     /// Whether the token is missing or must be renewed.
