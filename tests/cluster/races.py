@@ -126,7 +126,8 @@ class Pair:
         self.wechat = scene.started(WeChat(keep_bytes=False))
         self.wechat.token_delay_s = 0.02
         self.servers = up(scene, single=True, pg=True)
-        self.several = Several(scene, self.servers, count=2, more=config.replace("{wechat}", self.wechat.url))
+        # The clock of one is a second ahead, as if both had been asked just before and just after the second changes.
+        self.several = Several(scene, self.servers, ahead=[0, 1], more=config.replace("{wechat}", self.wechat.url))
         self.processes = [Process(program) for program in self.several.programs]
         self.pool = ThreadPoolExecutor(RACERS)
         self.numbers = itertools.count(1)

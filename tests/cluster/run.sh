@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Tests several processes on one shared store while servers fail: tests/cluster/run.sh BINARY [FILE [CASE]]. Needs .test-env/ and
-# the servers' packages, which ./test installs. MSGCUBE_FAULT_CYCLES says how often each fault happens (1).
+# the servers' packages, which ./test installs. Without FILE it also runs the wire cases on this store. MSGCUBE_FAULT_CYCLES says how often each fault happens (1).
 set -euo pipefail
 
 here="$(cd "$(dirname "$0")" && pwd)"
@@ -27,6 +27,31 @@ for file in "${files[@]}"; do
   esac
   echo "$name: $((SECONDS - started)) s"
 done
+# Cases of paths that do not depend on the store are left out. `wire::on_a_shared_store wire::in_turn` would be all of them.
+wire_cases() {
+  local name names=()
+  for name in rows ranges options bulk statistics statistics_across statistics_split anywhere_rows; do
+    names+=("wire::on_a_shared_store::$name")
+  done
+  for name in rows tokens tokens_in_time quotas rids callbacks cloud bulk statistics_split operation component component_in_time; do
+    names+=("wire::in_turn_on_three_processes_and_a_cluster::$name")
+  done
+  local folder status=0
+  folder="$(mktemp -d)"
+  # With all features, as in ./test: so nothing is built again.
+  "$python" "$here/servers.py" "$folder" run --single --cluster --postgres -- \
+    cargo test --workspace --all-features --locked --test program -- --ignored --exact "${names[@]}" || status=$?
+  rm -rf "$folder"
+  return "$status"
+}
+
+if [ -z "${2:-}" ]; then
+  started=$SECONDS
+  echo "--- wire cases"
+  wire_cases || failed+=("wire cases")
+  echo "wire cases: $((SECONDS - started)) s"
+fi
+
 awk '/^[0-9]+ cycles, / { cycles += $1; messages += $3; answers += $6; wrong += $9; cases++ }
   END { if (cases) print cases " cases with faults: " cycles " cycles, " messages " messages checked, " answers " answers checked, " wrong " wrong" }' "$said"
 [ "${#failed[@]}" -eq 0 ] || { echo "failed: ${failed[*]}" >&2; exit 1; }

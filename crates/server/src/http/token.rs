@@ -109,7 +109,7 @@ fn answer_real_token(
 ) -> Response<Body> {
     match stored {
         Ok(stored) => {
-            let expires_in = (stored.expires_s - app.clock.now_s()).max(0);
+            let expires_in = stored.left_s(app.clock.now_s());
             answer_token(app, name, &Issued { access_token: stored.token.reveal().to_owned(), expires_in })
         }
         Err(failure) => {

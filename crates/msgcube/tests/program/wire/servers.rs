@@ -62,6 +62,11 @@ impl Target {
         }
     }
 
+    /// Whether several processes are asked in turn. Then each knows only its own metrics.
+    pub fn has_several_processes(self) -> bool {
+        self.data_folders().len() > 1
+    }
+
     /// A name for each process.
     fn data_folders(self) -> &'static [&'static str] {
         match self {

@@ -106,6 +106,11 @@ impl UpstreamToken {
         (1..=LIFE_S_MAX + ahead_s_max).contains(&(self.expires_s - now_s))
     }
 
+    /// How many seconds it is valid for.
+    pub fn left_s(&self, now_s: i64) -> i64 {
+        (self.expires_s - now_s).clamp(0, LIFE_S_MAX)
+    }
+
     /// The token after another replaced it.
     #[must_use]
     pub fn superseded(self, now_s: i64) -> UpstreamToken {
@@ -203,6 +208,7 @@ mod tests {
         let token = UpstreamToken::new(Secret::new("t"), 7200, 1000, [0; 32]);
         let is_good = |now_s| token.is_good(now_s, 0);
         assert!(is_good(1000) && is_good(8199) && !is_good(8200) && !is_good(999));
+        assert_eq!([970, 1000, 1001, 8200, 8300].map(|now_s| token.left_s(now_s)), [7200, 7200, 7199, 0, 0]);
         assert!(token.is_good(970, 30) && !token.is_good(969, 30) && !token.is_good(8200, 30));
     }
 
