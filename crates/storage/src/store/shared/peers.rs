@@ -8,7 +8,7 @@ use system::{clock::Stopwatch, sync::lock};
 
 use super::{
     Shared, SharedCore,
-    state_draft::{ServiceState, StateDraft},
+    state_draft::{LOST_AFTER_MARK_S, ServiceState, StateDraft},
 };
 use crate::store::StoreError;
 
@@ -18,9 +18,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(3);
 const TIDY_EVERY: Duration = Duration::from_secs(60);
 /// Quotas of older days are deleted.
 const DAYS_OF_QUOTAS: i32 = 40;
-/// A process marks the time until 6 s ago, every 3 s, and is dead after 10 s of silence. What it refused in its last
-/// seconds is not later than this after its mark.
-const LOST_AFTER_MARK_S: i64 = 16;
 /// It is noticed so many seconds after its last sign.
 const LOST_AFTER_SIGN_S: i64 = 10;
 /// The mark of a process is not older than this at its last sign. One whose clock is wrong has an older mark: it moves none.

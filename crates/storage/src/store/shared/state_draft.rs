@@ -11,6 +11,10 @@ use super::{
 };
 use crate::store::{AccountNumber, Change, Outcome, UnknownAccount};
 
+/// A process marks the time until 6 s ago, every 3 s, and is dead after 10 s of silence. What it refused in its last
+/// seconds is not later than this after its mark.
+pub const LOST_AFTER_MARK_S: i64 = 16;
+
 /// What the other processes and this one did so far, as the turn shows it.
 #[derive(Clone, Debug)]
 pub struct ServiceState {
@@ -171,6 +175,13 @@ impl<'a> StateDraft<'a> {
     ) -> Result<(), UnknownAccount> {
         accounts.iter().try_for_each(|account| self.accounts.get(*account).map(drop))?;
         if !self.service.is_other_alive {
+            // A former process of this name was killed, and another one marked time after that.
+            if let Some(from_s) =
+                self.service.own_marked_s.filter(|from_s| Some(*from_s) < self.service.marked_s)
+            {
+                let to_s = at_s.min(from_s + LOST_AFTER_MARK_S);
+                self.happen(Happened::Lost { from_s, to_s, reason: Reason::NotRunning });
+            }
             self.happen(Happened::Served { at_s, reason: reason.clone() });
         } else if let Some(from_s) = self.service.own_marked_s.filter(|from_s| *from_s < at_s) {
             self.happen(Happened::Lost { from_s, to_s: at_s, reason: reason.clone() });
