@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Tests several processes on one shared store while servers fail: tests/cluster/run.sh BINARY [FILE [CASE]]. Needs .test-env/ and
-# the servers' packages, which ./test installs. Without FILE it also runs the wire cases on this store. MSGCUBE_FAULT_CYCLES says how often each fault happens (1).
+# the servers' packages, which ./test installs. Without FILE it also runs the wire cases on this store. MSGCUBE_FAULT_CYCLES says
+# how often each fault happens (1).
 set -euo pipefail
 
 here="$(cd "$(dirname "$0")" && pwd)"
