@@ -100,9 +100,14 @@ async fn check_server(
     let position = layout::position(server, options.cluster.as_deref()).await?;
     let (is_replicated, shards) = (options.cluster.is_some(), position.replicas.len());
     schema::verify(&server.url, &server.client, &options.database, is_replicated, shards).await?;
-    let place =
-        if is_replicated { format!(", shard {} of {shards}", position.shard + 1) } else { String::new() };
-    let good = format!("ClickHouse {version}{place}, tables are as they should be");
+    let good = if is_replicated {
+        format!(
+            "ClickHouse {version}, shard {} of {shards}, tables are as they should be",
+            position.shard + 1
+        )
+    } else {
+        format!("ClickHouse {version}, tables are as they should be")
+    };
     let read = within(&server.url, TIME_MAX, read(&server.client, &options.database));
     let examination = read
         .await

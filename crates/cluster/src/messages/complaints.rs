@@ -9,10 +9,10 @@ const PAUSE: Duration = Duration::from_secs(60);
 
 /// The failures of one server.
 #[derive(Debug, Default)]
-pub struct Complaints(Mutex<Complaint>);
+pub struct Complaints(Mutex<LoggedFailure>);
 
 #[derive(Debug, Default)]
-struct Complaint {
+struct LoggedFailure {
     logged: Option<Stopwatch>,
     /// Failures since then.
     failures: u64,

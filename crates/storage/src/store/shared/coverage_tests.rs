@@ -26,7 +26,7 @@ const NEAR_S: i64 = 20;
 
 /// What happens in one second.
 #[derive(Clone, Debug)]
-enum Event {
+enum Occurrence {
     Start(usize),
     Kill(usize),
     End(usize),
@@ -36,16 +36,16 @@ enum Event {
     Begin(usize),
 }
 
-fn any_event() -> impl Strategy<Value = Event> {
+fn any_event() -> impl Strategy<Value = Occurrence> {
     let process = || 0..PROCESSES;
     prop_oneof![
-        4 => process().prop_map(Event::Start),
-        1 => process().prop_map(Event::Kill),
-        1 => process().prop_map(Event::End),
-        1 => (process(), 0..30_i64).prop_map(|(by, ago_s)| Event::Lose { by, ago_s }),
-        1 => (process(), 0..30_i64).prop_map(|(by, ago_s)| Event::Claim { by, ago_s }),
-        1 => process().prop_map(Event::Cease),
-        2 => process().prop_map(Event::Begin),
+        4 => process().prop_map(Occurrence::Start),
+        1 => process().prop_map(Occurrence::Kill),
+        1 => process().prop_map(Occurrence::End),
+        1 => (process(), 0..30_i64).prop_map(|(by, ago_s)| Occurrence::Lose { by, ago_s }),
+        1 => (process(), 0..30_i64).prop_map(|(by, ago_s)| Occurrence::Claim { by, ago_s }),
+        1 => process().prop_map(Occurrence::Cease),
+        2 => process().prop_map(Occurrence::Begin),
     ]
 }
 
@@ -141,39 +141,39 @@ impl World {
         self.servers.seen_s.insert(name, at_s);
     }
 
-    fn happen(&mut self, event: &Event) {
+    fn happen(&mut self, event: &Occurrence) {
         let now_s = self.now_s;
         match event {
-            Event::Start(by) => self.start(*by),
-            Event::Kill(by) if self.processes[*by].is_some() => {
+            Occurrence::Start(by) => self.start(*by),
+            Occurrence::Kill(by) if self.processes[*by].is_some() => {
                 self.processes[*by] = None;
                 self.trouble(now_s, now_s + 1);
             }
-            Event::End(by) if self.processes[*by].is_some() => {
+            Occurrence::End(by) if self.processes[*by].is_some() => {
                 self.processes[*by] = None;
                 self.trouble(now_s, now_s + 1);
                 let row = self.servers.rows.get_mut(&by.to_string()).unwrap();
                 (row.marked_s, row.ended_s) = (now_s, Some(now_s));
             }
-            Event::Lose { by, ago_s } if self.processes[*by].is_some() => {
+            Occurrence::Lose { by, ago_s } if self.processes[*by].is_some() => {
                 let (from_s, to_s, reason) = (now_s - ago_s, now_s - ago_s + 2, Reason::TooMany);
                 self.trouble(from_s, to_s);
                 (from_s.max(0)..to_s.min(SECONDS)).for_each(|second| self.claimed[second as usize] = false);
                 let lose = Change::Lose { account: ONLY, from_s, to_s, reason };
                 self.decide(*by, |draft, _| drop(draft.add(&lose)));
             }
-            Event::Claim { by, ago_s } if self.processes[*by].is_some() => {
+            Occurrence::Claim { by, ago_s } if self.processes[*by].is_some() => {
                 let (from_s, to_s) = (now_s - ago_s, now_s - ago_s + 2);
                 (from_s.max(0)..to_s.min(SECONDS)).for_each(|second| self.claimed[second as usize] = true);
                 let claim = Change::Claim { account: ONLY, from_s, to_s };
                 self.decide(*by, |draft, _| drop(draft.add(&claim)));
             }
-            Event::Cease(by) if self.processes[*by].is_some() => {
+            Occurrence::Cease(by) if self.processes[*by].is_some() => {
                 self.is_taken = false;
                 self.trouble(now_s, now_s + 1);
                 self.decide(*by, |draft, _| drop(draft.add(&Change::Cease { account: ONLY })));
             }
-            Event::Begin(by) if self.processes[*by].is_some() && !self.is_taken => {
+            Occurrence::Begin(by) if self.processes[*by].is_some() && !self.is_taken => {
                 self.is_taken = true;
                 self.trouble(now_s, now_s + 1);
                 self.decide(*by, |draft, _| drop(draft.add(&Change::Begin { at_s: now_s, account: ONLY })));
