@@ -34,7 +34,7 @@ wire_cases() {
   for name in rows ranges options bulk statistics statistics_across statistics_split anywhere_rows; do
     names+=("wire::on_a_shared_store::$name")
   done
-  for name in rows tokens tokens_in_time quotas rids callbacks cloud bulk statistics_split operation component component_in_time; do
+  for name in rows tokens tokens_in_time rids callbacks cloud bulk statistics_split operation component component_in_time; do
     names+=("wire::in_turn_on_three_processes_and_a_cluster::$name")
   done
   local folder status=0
