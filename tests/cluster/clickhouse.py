@@ -51,26 +51,26 @@ def installed_server():
 
 def hash_library(folder):
     """Compiles part_hash.c."""
-    library = folder / "part_hash.so"
-    compile_library(library, "part_hash.c")
-    return library
+    hash_object = folder / "part_hash.so"
+    compile_library(hash_object, "part_hash.c")
+    return hash_object
 
 
-def compile_library(library, source):
+def compile_library(hash_object, source):
     """Compiles a file of this folder."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         raise CannotRun("no C compiler; install it with: apt-get install --no-install-recommends gcc libc6-dev")
-    subprocess.run([compiler, "-O2", "-shared", "-fPIC", "-o", library, HERE / source, "-ldl"], check=True)
+    subprocess.run([compiler, "-O2", "-shared", "-fPIC", "-o", hash_object, HERE / source, "-ldl"], check=True)
 
 
 class Node(Server):
     """`ports` has http, native and, with replication, interserver. `cluster` is the list of shards, each a list of
     (replica's name, native port)."""
 
-    def __init__(self, name, folder, ports, library, shard=None, cluster=(), zookeeper=None, disk=None):
+    def __init__(self, name, folder, ports, hash_object, shard=None, cluster=(), zookeeper=None, disk=None):
         super().__init__(name, folder)
-        self.ports, self.library, self.shard = ports, library, shard
+        self.ports, self.hash_object, self.shard = ports, hash_object, shard
         self.cluster, self.zookeeper, self.disk = cluster, zookeeper, disk
         self.url = f"http://127.0.0.1:{ports['http']}"
 
@@ -91,7 +91,7 @@ class Node(Server):
         server = installed_server()
         if server:
             return [server, f"--config-file={self.folder / 'config.xml'}"]
-        return [sys.executable, HERE / "clickhouse_node.py", self.folder, self.library]
+        return [sys.executable, HERE / "clickhouse_node.py", self.folder, self.hash_object]
 
     def ready(self):
         return http_get(self.ports["http"], "/ping") == (200, "Ok.\n")

@@ -125,9 +125,9 @@ def length_prefixed(data):
 class Parts:
     """Finds and packs the parts of the tables of this node."""
 
-    def __init__(self, http_port, hash_library):
+    def __init__(self, http_port, hash_object):
         self.http_port = http_port
-        self.library = ctypes.CDLL(hash_library)
+        self.hash_object = ctypes.CDLL(hash_object)
         self.folders = {}
 
     def sql(self, query):
@@ -151,7 +151,7 @@ class Parts:
 
     def hash(self, data):
         result = (ctypes.c_uint64 * 2)()
-        self.library.part_hash(data, ctypes.c_size_t(len(data)), result)
+        self.hash_object.part_hash(data, ctypes.c_size_t(len(data)), result)
         return struct.pack("<QQ", *result)
 
     def packed(self, query):
@@ -218,7 +218,7 @@ def configured(xml, name):
 
 
 def main():
-    folder, hash_library = os.path.abspath(sys.argv[1]), sys.argv[2]
+    folder, hash_object = os.path.abspath(sys.argv[1]), sys.argv[2]
     os.chdir(folder)  # clickhouse-local reads config.xml from where it is started
     with open("config.xml") as file:
         xml = file.read()
@@ -227,7 +227,7 @@ def main():
     port = configured(xml, "interserver_http_port")
     if port:
         replace_functions(program.__file__, int(port))
-        serve_parts(int(port), Parts(int(configured(xml, "http_port")), hash_library))
+        serve_parts(int(port), Parts(int(configured(xml, "http_port")), hash_object))
     # The server runs while the last query does. It sleeps 3 s a row, so that it costs nothing.
     answer = program.query(
         "SYSTEM START LISTEN TCP; SYSTEM START LISTEN HTTP;"
