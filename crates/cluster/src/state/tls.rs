@@ -39,11 +39,8 @@ pub fn connector(address: &StateAddress) -> Result<MakeRustlsConnect, StateError
 }
 
 fn authorities(file: Option<&Path>) -> Result<RootCertStore, StateError> {
+    let Some(path) = file else { return Ok(msgcube_client::http::authorities()) };
     let mut roots = RootCertStore::empty();
-    let Some(path) = file else {
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        return Ok(roots);
-    };
     let wrong = |error: &dyn std::fmt::Display| {
         StateError::Address(format!("sslrootcert {}: {error}", path.display()))
     };
@@ -87,8 +84,12 @@ impl ServerCertVerifier for PeerCheck {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signature, algorithms)
+        verify_tls12_signature(
+            message,
+            certificate,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -97,8 +98,12 @@ impl ServerCertVerifier for PeerCheck {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signature, algorithms)
+        verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
