@@ -1,3 +1,5 @@
+//! Sessions as they are opened, used, pushed out and ended, and read from facts.
+
 use proptest::prelude::*;
 
 use super::{
