@@ -136,11 +136,12 @@ impl Feed {
         self.marked_s.fetch_max(marked_s.unwrap_or(NO_MARK), Ordering::AcqRel);
     }
 
-    /// Takes over what was read, and tells the listener.
+    /// Takes over what was read, and tells the listener. The mark comes last: a fact may say that nobody served before
+    /// it, and that time must not be covered.
     pub fn take_over(&self, answer: FeedAnswer, _held: &LocalLock) {
-        self.note_mark(answer.marked_s);
         let told = lock(&self.facts).advance(answer.rows, answer.last);
         self.tell(&told);
+        self.note_mark(answer.marked_s);
     }
 
     /// Takes over what this process wrote itself.
@@ -164,8 +165,8 @@ impl Feed {
         }
         let (last, marked_s) = (turn_id(first)?, first.try_get(2)?);
         let told = lock(&self.facts).replace(all, last);
-        self.note_mark(marked_s);
         self.tell(&told);
+        self.note_mark(marked_s);
         Ok(())
     }
 
@@ -197,9 +198,9 @@ impl Feed {
         let lent = self.pools.for_order().await?;
         let rows = lent.ask(GLANCE, &[]).await?;
         let row = rows.first().ok_or(StateError::NotInitialized)?;
-        self.note_mark(row.try_get(2)?);
         if turn_id(row)? == known {
             lent.give_back();
+            self.note_mark(row.try_get(2)?);
             return Ok(true);
         }
         let answer = FeedAnswer::read(&lent.ask(FEED, &[&known.seq, &known.id]).await?)?;

@@ -1,5 +1,7 @@
 //! Rows of processes: marks, ends, clocks that are off.
 
+use std::sync::{Arc, Mutex};
+
 use cluster::state::{MarkOutcome, State};
 
 use crate::server::{Database, set, with_tables};
@@ -90,6 +92,28 @@ async fn rows_of_processes_are_stored_with_the_turn_or_not_at_all() {
         assert!(a.others().await.unwrap().is_empty());
         b.fresh().await.unwrap();
         assert_eq!(b.facts("service/").len(), 2);
+    })
+    .await;
+}
+
+/// Else time in which nobody served would be covered, before the fact that says so is known.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs servers: tests/cluster/run.sh"]
+async fn a_mark_is_known_only_after_the_facts_before_it() {
+    with_tables(|database| async move {
+        let (a, b) = (database.open("a").await, database.open("b").await);
+        let (seen_by, seen) = (b.clone(), Arc::new(Mutex::new(Vec::new())));
+        let list = seen.clone();
+        b.on_facts(Box::new(move |_| list.lock().unwrap().push(seen_by.service_mark())));
+        for at_s in [100, 200] {
+            let mut turn = a.turn().await.unwrap();
+            turn.begin_process(at_s).await.unwrap();
+            drop(turn.commit(vec![set("service", "again")]).await.unwrap());
+            a.mark(at_s + 3, None).await.unwrap();
+            b.fresh().await.unwrap();
+            assert_eq!(b.service_mark(), Some(at_s + 3));
+        }
+        assert_eq!(*seen.lock().unwrap(), [None, Some(103)]);
     })
     .await;
 }
