@@ -111,7 +111,7 @@ async fn check_server(
     let read = within(&server.url, TIME_MAX, read(&server.client, &options.database));
     let examination = read
         .await
-        .map_err(|failure| ClickHouseError::Server { url: server.url.clone(), what: failure.text })?;
+        .map_err(|failure| ClickHouseError::Server { url: server.url.clone(), what: failure.what })?;
     let mut findings = vec![finding(&server.url, FindingLevel::Good, good)];
     let flaws = flaws(&examination).into_iter();
     findings.extend(flaws.map(|(level, what)| finding(&server.url, level, what)));

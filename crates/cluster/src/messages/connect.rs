@@ -132,7 +132,7 @@ async fn examine(options: &ClickHouseOptions, server: &NamedServer) -> Result<Us
     };
     let (registered, settings) = within(&url, TIME_MAX, ask)
         .await
-        .map_err(|failure| ClickHouseError::Server { url: url.clone(), what: failure.text })?;
+        .map_err(|failure| ClickHouseError::Server { url: url.clone(), what: failure.what })?;
     let (path, registered) =
         registered.map_or((String::new(), 1), |found| (found.zookeeper_path, found.total_replicas as usize));
     let replica = Arc::new(Replica::new(url, &client, &settings, is_replicated));

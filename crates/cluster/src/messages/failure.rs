@@ -13,13 +13,15 @@ const TEXT_MAX: usize = 400;
 pub struct ReplicaFailure {
     /// ClickHouse's number of the error. None if no such answer came.
     pub code: Option<u32>,
-    /// What happened, with the address.
-    pub text: String,
+    /// The server.
+    pub url: String,
+    /// What happened.
+    pub what: String,
 }
 
 impl fmt::Display for ReplicaFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        write!(f, "{}: {}", self.url, self.what)
     }
 }
 
@@ -41,8 +43,8 @@ pub async fn within<T>(
         Ok(Ok(done)) => Ok(done),
         Ok(Err(error)) => Err(failure(url, &error)),
         Err(_) => {
-            let text = format!("{url}: no answer within {} ms", time.as_millis());
-            Err(ReplicaFailure { code: None, text })
+            let what = format!("no answer within {} ms", time.as_millis());
+            Err(ReplicaFailure { code: None, url: url.to_owned(), what })
         }
     }
 }
@@ -50,15 +52,15 @@ pub async fn within<T>(
 fn failure(url: &str, error: &Error) -> ReplicaFailure {
     // The outer texts of a network error say little.
     let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
-    let text = match causes.last() {
-        Some(cause) => format!("{url}: {error}: {cause}"),
-        None => format!("{url}: {error}"),
+    let what = match causes.last() {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
     };
     let code = match error {
         Error::BadResponse(answer) => code_of(answer),
         _ => None,
     };
-    ReplicaFailure { code, text: text.chars().take(TEXT_MAX).collect() }
+    ReplicaFailure { code, url: url.to_owned(), what: what.chars().take(TEXT_MAX).collect() }
 }
 
 /// The number in `Code: 241. DB::Exception: …`.
@@ -78,7 +80,7 @@ mod tests {
         assert!(of("Code: 159. DB::Exception: Timeout exceeded").is_of_the_question());
         assert_eq!(of("502 Bad Gateway").code, None);
         assert!(!of("Code: 242. DB::Exception: read-only").is_of_the_question());
-        assert_eq!(failure("http://a", &Error::TimedOut).text, "http://a: timeout expired");
-        assert!(of(&"x".repeat(10_000)).text.len() <= TEXT_MAX);
+        assert_eq!(failure("http://a", &Error::TimedOut).to_string(), "http://a: timeout expired");
+        assert!(of(&"x".repeat(10_000)).what.len() <= TEXT_MAX);
     }
 }

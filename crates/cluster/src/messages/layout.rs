@@ -34,7 +34,7 @@ pub async fn version(server: &NamedServer) -> Result<String, ClickHouseError> {
     };
     let answer = within(&server.url, TIME_MAX, answer)
         .await
-        .map_err(|failure| ClickHouseError::Server { url: server.url.clone(), what: failure.text })?;
+        .map_err(|failure| ClickHouseError::Server { url: server.url.clone(), what: failure.what })?;
     let version = String::from_utf8_lossy(&answer).trim().to_owned();
     match number(&version) {
         Some(found) if found >= OLDEST => Ok(version),
@@ -70,7 +70,7 @@ pub async fn position(server: &NamedServer, cluster: Option<&str>) -> Result<Pos
     };
     let (listed, macros) = within(&server.url, TIME_MAX, ask(&server.client, cluster))
         .await
-        .map_err(|failure| ClickHouseError::Server { url: server.url.clone(), what: failure.text })?;
+        .map_err(|failure| ClickHouseError::Server { url: server.url.clone(), what: failure.what })?;
     place(cluster, &listed, &macros)
         .map_err(|what| ClickHouseError::Layout(format!("{}: {what}", server.url)))
 }

@@ -109,8 +109,11 @@ impl Replica {
         if total == Some(rows.len() as u64) {
             return Ok(rows);
         }
-        let text = format!("{}: {} rows of {total:?} arrived; is its disk full?", self.url, rows.len());
-        Err(ReplicaFailure { code: None, text })
+        let what = match total {
+            Some(total) => format!("{} of {total} rows arrived; is its disk full?", rows.len()),
+            None => "an answer without its end; is its disk full?".to_owned(),
+        };
+        Err(ReplicaFailure { code: None, url: self.url.clone(), what })
     }
 
     /// Stores rows on so many replicas. Only `Ok` is certain: after an error they may be stored or not.

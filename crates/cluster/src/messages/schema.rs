@@ -173,7 +173,7 @@ pub async fn verify(
         let found = describe(client, database, table);
         let (tables, columns) = within(url, TIME_MAX, found)
             .await
-            .map_err(|failure| ClickHouseError::Server { url: url.to_owned(), what: failure.text })?;
+            .map_err(|failure| ClickHouseError::Server { url: url.to_owned(), what: failure.what })?;
         let what = difference(table, database, is_replicated, shards, tables.first(), &columns);
         if let Some(what) = what {
             return Err(ClickHouseError::Schema { url: url.to_owned(), what });

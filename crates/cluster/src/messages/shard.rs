@@ -163,7 +163,7 @@ fn attempt(left: Duration, has_others: bool) -> Duration {
 }
 
 fn texts<'a>(failures: impl Iterator<Item = &'a ReplicaFailure>) -> String {
-    let texts: Vec<&str> = failures.map(|failure| failure.text.as_str()).collect();
+    let texts: Vec<String> = failures.map(ToString::to_string).collect();
     if texts.is_empty() { "there was no time left".to_owned() } else { texts.join("; ") }
 }
 
