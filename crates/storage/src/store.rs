@@ -133,8 +133,8 @@ impl Store {
         Ok(slices.pop().unwrap_or_default())
     }
 
-    /// The figures of several stretches of time, in their order. Periods among them have one length. A shared store
-    /// asks its servers once for all of them.
+    /// The figures of several stretches of time, in their order. A shared store asks its servers once for all periods of
+    /// one length.
     pub fn slices(
         &self,
         account: AccountNumber,

@@ -53,7 +53,12 @@ impl Shared {
         let periods: Vec<Period> = spans.iter().filter_map(|span| span.period()).collect();
         let mut whole = self.periods(account, &periods, true)?.into_iter();
         let slices = spans.iter().map(|span| match span {
-            Span::Period(_) => Ok(slice_of(&whole.next().unwrap_or_default())),
+            Span::Period(_) => {
+                let counts = whole.next();
+                let counts =
+                    counts.ok_or_else(|| StoreError::Servers("a period has no figures".to_owned()))?;
+                Ok(slice_of(&counts))
+            }
             Span::Days(from, to) => self.range(account, *from, *to),
         });
         slices.collect()
@@ -66,10 +71,11 @@ impl Shared {
         let counts = self.runtime.wait(async move {
             core.messages.figures(&appid, &Buckets::range(from_s, to_s), true).await
         })??;
-        Ok(slice_of(&counts.into_iter().next().unwrap_or_default()))
+        let counts = counts.first();
+        counts.map(slice_of).ok_or_else(|| StoreError::Servers("a range has no figures".to_owned()))
     }
 
-    /// The figures of periods of one length, in their order.
+    /// The figures of periods, in their order. Periods of one length are counted together.
     fn periods(
         &self,
         account: AccountNumber,
@@ -91,7 +97,8 @@ impl Shared {
             let core = self.core.clone();
             self.runtime.spawn(async move { core.store_results(&appid, to_store).await });
         }
-        Ok(known.into_iter().map(Option::unwrap_or_default).collect())
+        let all: Option<Vec<PeriodCounts>> = known.into_iter().collect();
+        all.ok_or_else(|| StoreError::Servers("a period has no figures".to_owned()))
     }
 
     /// See [`crate::store::Store::new_users`].
@@ -170,7 +177,8 @@ impl SharedCore {
             let all = self.messages.figures(appid, &buckets, with_events).await?;
             for unknown in stretch {
                 let at = starts.binary_search(&unknown.period.start_s());
-                let counts = at.ok().and_then(|at| all.get(at)).cloned().unwrap_or_default();
+                // A period that is not among the answers stays unknown, and the question fails.
+                let Some(counts) = at.ok().and_then(|at| all.get(at)).cloned() else { continue };
                 to_store.extend(unknown.ticket.map(|ticket| (unknown.period, ticket, counts.clone())));
                 counted.push((unknown.at, counts));
             }
@@ -195,9 +203,7 @@ fn stretches(unknown: Vec<Unknown>) -> Vec<Vec<Unknown>> {
     let mut stretches: Vec<Vec<Unknown>> = Vec::new();
     for next in unknown {
         match stretches.last_mut() {
-            Some(last)
-                if last.last().is_some_and(|before| before.period.end_s() >= next.period.start_s()) =>
-            {
+            Some(last) if last.last().is_some_and(|before| follows(before.period, next.period)) => {
                 last.push(next);
             }
             _ => stretches.push(vec![next]),
@@ -206,9 +212,14 @@ fn stretches(unknown: Vec<Unknown>) -> Vec<Vec<Unknown>> {
     let first = stretches.first().and_then(|stretch| stretch.first());
     let last = stretches.last().and_then(|stretch| stretch.last());
     let (Some(first), Some(last)) = (first, last) else { return stretches };
-    let is_joined =
-        stretches.len() > STRETCHES_MAX && Buckets::of_periods(first.period, last.period).len() <= JOINED_MAX;
+    let is_joined = stretches.len() > STRETCHES_MAX
+        && first.period.granularity() == last.period.granularity()
+        && Buckets::of_periods(first.period, last.period).len() <= JOINED_MAX;
     if is_joined { vec![stretches.into_iter().flatten().collect()] } else { stretches }
+}
+
+fn follows(before: Period, next: Period) -> bool {
+    before.granularity() == next.granularity() && before.end_s() >= next.start_s()
 }
 
 fn closed_period(period: Period) -> ClosedPeriod {
