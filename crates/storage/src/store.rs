@@ -27,7 +27,7 @@ pub use embedded::{
 };
 pub use error::{NotDurable, StoreError, UnknownAccount};
 pub use limits::{SealedCall, SharedCount, SpentCalls};
-pub use memory::{Memory, MemoryTurn};
+pub use memory::{HeldInserts, Memory, MemoryTurn};
 #[cfg(feature = "clickhouse")]
 pub use shared::{Shared, SharedOptions, SharedTurn, prepare_shared};
 pub use slice::{OfficialFigures, Slice};
@@ -89,6 +89,9 @@ pub enum Store {
     Shared(Box<Shared>),
 }
 
+/// Is called with the outcomes of an insert.
+pub type Told = Box<dyn FnOnce(Result<Vec<Outcome>, NotDurable>) + Send>;
+
 macro_rules! on_each {
     ($self:ident, $store:ident => $call:expr) => {
         match $self {
@@ -115,6 +118,27 @@ impl Store {
     /// disk.
     pub fn commit(&self, changes: &[Change]) -> Result<Vec<Outcome>, NotDurable> {
         on_each!(self, store => store.commit(changes))
+    }
+
+    /// How many batches of messages may be stored at the same time, beside other commits. 0: none, every batch is a
+    /// commit.
+    pub fn inserts_max(&self) -> usize {
+        match self {
+            Store::Memory(store) => store.inserts_max(),
+            Store::Embedded(_) => 0,
+            #[cfg(feature = "clickhouse")]
+            Store::Shared(_) => shared::INSERTS_MAX,
+        }
+    }
+
+    /// Makes messages durable without blocking. Calls `told` with one outcome for each change, on any thread.
+    pub fn insert(&self, changes: Vec<Change>, told: Told) {
+        match self {
+            Store::Memory(store) => store.insert(changes, told),
+            Store::Embedded(store) => told(store.commit(&changes)),
+            #[cfg(feature = "clickhouse")]
+            Store::Shared(store) => store.insert(&changes, told),
+        }
     }
 
     /// The rows of one of the seven interfaces, in the order of `periods`.

@@ -3,6 +3,7 @@
 
 mod begin;
 mod commit_loop;
+mod inserts;
 mod serving;
 
 use std::{
@@ -63,7 +64,7 @@ struct WriterShared {
 /// Notifies the waiters of one batch.
 type Notification = Box<dyn FnOnce() + Send>;
 
-/// Limit of jobs in the queue. As many may be in the batch that is being written. Callbacks above the limit are closed
+/// Limit of jobs in the queue. As many may be in each batch that is being written. Callbacks above the limit are closed
 /// at once.
 const JOBS_MAX: usize = 4096;
 /// A commit that takes longer is reported as a fault.
@@ -75,6 +76,7 @@ type Losses = HashMap<AccountNumber, Vec<Gap>, foldhash::fast::RandomState>;
 #[derive(Debug, Default)]
 struct WriteQueue {
     jobs: Vec<Job>,
+    inserts: inserts::Inserts,
     /// Stretches to remove from the coverage with the next batch.
     losses: Losses,
     /// Accounts that receive messages.

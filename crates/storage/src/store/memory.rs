@@ -2,6 +2,7 @@
 //! compared with it. It is also good enough for a trial.
 
 mod group;
+mod held_inserts;
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -13,10 +14,11 @@ use datacube::{Day, Interface, Row};
 
 use super::{
     AccountNumber, AccountSummary, Change, DAYS, MINUTES, NewUsers, NotDurable, Outcome, QuarantinedMessage,
-    Slice, StoreError, UnknownAccount, statistics::Span,
+    Slice, StoreError, Told, UnknownAccount, statistics::Span,
 };
 use group::Member;
 pub use group::MemoryTurn;
+pub use held_inserts::HeldInserts;
 use system::sync::lock;
 
 /// A store in memory. See the module.
@@ -25,6 +27,8 @@ pub struct Memory {
     state: Arc<Mutex<MemoryState>>,
     /// Set if other stores have the same content.
     member: Option<Member>,
+    /// Set if a test decides when inserts end.
+    held: Option<Arc<HeldInserts>>,
 }
 
 #[derive(Debug, Default)]
@@ -67,6 +71,19 @@ impl Memory {
                 Ok(self.commit_in_turn(changes))
             }
             _ => Ok(self.take_all(changes)),
+        }
+    }
+
+    /// See [`super::Store::inserts_max`].
+    pub fn inserts_max(&self) -> usize {
+        self.held.as_ref().map_or(0, |held| held.max)
+    }
+
+    /// See [`super::Store::insert`].
+    pub fn insert(&self, changes: Vec<Change>, told: Told) {
+        match &self.held {
+            Some(held) => held.hold(changes, told),
+            None => told(self.commit(&changes)),
         }
     }
 

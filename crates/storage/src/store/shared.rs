@@ -45,6 +45,8 @@ use rows::Rows;
 use summaries::CachedSummaries;
 use waiting::OwnRuntime;
 
+/// Batches of messages that are stored at the same time. A replica stores several in about the time of one.
+pub const INSERTS_MAX: usize = 4;
 /// If no process moved the mark for so many seconds, no process serves.
 const SILENT_S_MAX: u64 = 16;
 

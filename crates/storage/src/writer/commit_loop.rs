@@ -1,11 +1,14 @@
 //! The writer's loop: take all waiting jobs, commit them, notify the waiters.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use counting::{Gap, Reason};
 use system::{clock::Stopwatch, sync::lock};
 
-use super::{COMMIT_TIME_MAX, Job, Losses, WriteQueue, WriterShared};
+use super::{COMMIT_TIME_MAX, Job, Losses, WriteQueue, WriterShared, inserts};
 use crate::{
     planned_stop::EndMark,
     store::{Change, NotDurable, Outcome},
@@ -37,7 +40,7 @@ struct JobBatch {
 }
 
 /// Runs until the queue is stopped and empty.
-pub fn write(shared: &WriterShared) {
+pub fn write(shared: &Arc<WriterShared>) {
     let mut marked_s = shared.clock.now_s();
     let mut crowded = false;
     let mut took = Duration::ZERO;
@@ -59,6 +62,13 @@ pub fn write(shared: &WriterShared) {
             }
             marked_s = now_s;
         }
+        if batch.serve.is_some() || batch.stopping {
+            inserts::wait_for_all(shared);
+            // One of them may have failed.
+            batch.serve = batch.serve.or_else(|| lock(&shared.queue).serve.take());
+        } else if shared.store.inserts_max() > 0 {
+            inserts::start(shared, &mut batch.jobs);
+        }
         let mark_due = since_mark_s >= MARK_EVERY_S || batch.stopping;
         let nothing_to_do =
             batch.jobs.is_empty() && batch.serve.is_none() && batch.losses.is_empty() && !mark_due;
@@ -79,17 +89,34 @@ fn serve_change(shared: &WriterShared, queue: &WriteQueue, reason: Reason) -> Ch
     Change::Serve { at_s: shared.clock.now_s() + 1, accounts: queue.served.clone(), reason }
 }
 
+/// Waits until there are jobs and they may be taken, at most a tick.
 fn next_batch(shared: &WriterShared) -> JobBatch {
+    let waited = Stopwatch::start();
     let mut queue = lock(&shared.queue);
-    if queue.jobs.is_empty() && !queue.stopping && queue.serve.is_none() {
-        let waited = shared.wake.wait_timeout(queue, TICK);
-        queue = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
+    let mut pause = pause_before(shared, &queue);
+    while !pause.is_zero() && waited.elapsed() < TICK {
+        let pause_now = pause.min(TICK.saturating_sub(waited.elapsed()));
+        let woken = shared.wake.wait_timeout(queue, pause_now);
+        queue = woken.unwrap_or_else(std::sync::PoisonError::into_inner).0;
+        pause = pause_before(shared, &queue);
     }
     JobBatch {
-        jobs: std::mem::take(&mut queue.jobs),
+        jobs: if pause.is_zero() { std::mem::take(&mut queue.jobs) } else { Vec::new() },
         losses: std::mem::take(&mut queue.losses),
         serve: queue.serve.take(),
         stopping: queue.stopping,
+    }
+}
+
+/// How long to wait for more jobs, or until these may be taken.
+fn pause_before(shared: &WriterShared, queue: &WriteQueue) -> Duration {
+    if queue.stopping || queue.serve.is_some() {
+        return Duration::ZERO;
+    }
+    match (queue.jobs.is_empty(), shared.store.inserts_max()) {
+        (true, _) => TICK,
+        (false, 0) => Duration::ZERO,
+        (false, max) => queue.inserts.pause(max).unwrap_or(TICK),
     }
 }
 
@@ -136,7 +163,10 @@ fn commit(shared: &WriterShared, batch: JobBatch, now_s: i64, mark_due: bool) ->
         own.for_each(|outcome| assert_eq!(*outcome, Outcome::Noted, "the writer's own changes are taken"));
     }
     shared.metrics.commit(stopwatch.elapsed(), waiters.len(), result.is_ok());
-    shared.set_fault(result.as_ref().err());
+    // After a failed insert, the fault lasts until the accounts are served again.
+    if result.is_err() || lock(&shared.queue).serve.is_none() {
+        shared.set_fault(result.as_ref().err());
+    }
     restore_after_fault(shared, serving, batch.losses, result.is_ok());
     notify_waiters(shared, waiters, result, first);
     !shared.is_faulty.load(Ordering::Relaxed)
@@ -159,13 +189,25 @@ fn restore_after_fault(shared: &WriterShared, served: Option<Reason>, losses: Lo
     }
 }
 
-enum Waiter {
+pub enum Waiter {
     One(tokio::sync::oneshot::Sender<Result<Outcome, NotDurable>>),
     Many(tokio::sync::oneshot::Sender<Result<Vec<Outcome>, NotDurable>>, usize),
 }
 
+impl Job {
+    /// True if it stores messages and nothing else.
+    pub fn is_of_messages(&self) -> bool {
+        let is_message =
+            |change: &Change| matches!(change, Change::Message { .. } | Change::Quarantine { .. });
+        match self {
+            Job::One(change, _) => is_message(change),
+            Job::Many(changes, _) => changes.iter().all(is_message),
+        }
+    }
+}
+
 impl Waiter {
-    fn of(job: Job, changes: &mut Vec<Change>) -> Waiter {
+    pub fn of(job: Job, changes: &mut Vec<Change>) -> Waiter {
         match job {
             Job::One(change, sender) => {
                 changes.push(change);
@@ -188,7 +230,7 @@ impl Waiter {
 }
 
 /// Notifies all waiters, from the runtime if they are many.
-fn notify_waiters(
+pub fn notify_waiters(
     shared: &WriterShared,
     waiters: Vec<Waiter>,
     result: Result<Vec<Outcome>, NotDurable>,

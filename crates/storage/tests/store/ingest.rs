@@ -55,7 +55,7 @@ impl Run {
 }
 
 /// Polls until the condition holds. Fails after a minute.
-async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+pub async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     for _ in 0..6000 {
         if is_so().await {
             return;

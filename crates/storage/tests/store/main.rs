@@ -15,6 +15,7 @@ mod faults;
 mod folder;
 mod format;
 mod ingest;
+mod inserts;
 mod model;
 #[cfg(feature = "clickhouse")]
 mod shared;

@@ -65,7 +65,7 @@ impl Memory {
             sink: OnceLock::new(),
             is_cut_off: AtomicBool::new(false),
         };
-        (0..count).map(|_| Memory { state: Arc::clone(&state), member: Some(member()) }).collect()
+        (0..count).map(|_| Memory { state: Arc::clone(&state), member: Some(member()), held: None }).collect()
     }
 
     /// Whether this store can reach what it shares with others. While it is cut off, everything that needs it fails.

@@ -14,7 +14,7 @@ use super::{
     rows::Rows,
     state_draft::{ServiceState, StateDraft},
 };
-use crate::store::{Change, NotDurable, Outcome, StoreError};
+use crate::store::{Change, NotDurable, Outcome, StoreError, Told};
 
 /// Callers give up after 4.5 s, so rows are not repeated for longer.
 const INSERT_TIME_MAX: Duration = Duration::from_secs(4);
@@ -62,6 +62,23 @@ impl Shared {
             outcomes[at] = outcome;
         }
         Ok(outcomes)
+    }
+
+    /// See [`crate::store::Store::insert`].
+    pub fn insert(&self, changes: &[Change], told: Told) {
+        let mut rows = Rows::default();
+        let outcomes: Vec<Outcome> = changes
+            .iter()
+            .map(|change| match change {
+                Change::Message { account, message } => rows.add(&self.core, *account, message),
+                Change::Quarantine { account, message } => {
+                    rows.add_quarantined(&self.core, *account, message)
+                }
+                _ => Outcome::Failed("an insert contains messages only".to_owned()),
+            })
+            .collect();
+        let core = self.core.clone();
+        self.runtime.spawn(async move { told(core.insert_or_keep(rows).await.map(|()| outcomes)) });
     }
 
     /// See [`crate::store::Store::stored`].
@@ -229,13 +246,19 @@ impl SharedCore {
     /// back: nothing may be covered before that. `is_needed`: something is stored after the rows.
     async fn insert_or_try_again(&self, rows: Rows, is_needed: bool) -> Result<(), NotDurable> {
         let again = if rows.is_empty() && is_needed { lock(&self.unconfirmed).take() } else { None };
-        let rows = again.unwrap_or(rows);
+        self.insert_or_keep(again.unwrap_or(rows)).await
+    }
+
+    /// Inserts the rows. If that fails, keeps some of them to try again.
+    async fn insert_or_keep(&self, rows: Rows) -> Result<(), NotDurable> {
         if rows.is_empty() {
             return Ok(());
         }
         let kept = rows.some();
         let inserted = self.insert(rows).await;
-        *lock(&self.unconfirmed) = inserted.is_err().then_some(kept);
+        if inserted.is_err() {
+            *lock(&self.unconfirmed) = Some(kept);
+        }
         inserted
     }
 
