@@ -66,7 +66,7 @@ class Side:
 class Bench(Programs):
     def __init__(self, programs, folder, sizes, servers):
         super().__init__(programs, folder)
-        self.sizes, self.rows = sizes, []
+        self.servers, self.sizes, self.rows = servers, sizes, []
         key = folder / "msgcube.key"
         key.write_bytes(b"k" * 32)
         key.chmod(0o600)
@@ -92,6 +92,13 @@ class Bench(Programs):
             for side, told in zip(self.sides, reports):
                 told.append(self.load(side.server, mode, *options))
         return reports
+
+
+    def parts(self):
+        """How many parts of the open month the first replica of each shard has."""
+        question = f"SELECT count() FROM system.parts WHERE active AND database = '{several.DATABASE}' AND table = 'raw'"
+        month = datetime.now(CHINA).strftime("%Y%m")
+        return " and ".join(shard[0].sql(f"{question} AND partition = '{month}'") for shard in self.servers.shards)
 
 
 def describe(reports):
@@ -123,6 +130,7 @@ def questions(bench):
             side.server.claim(closed)
         told = [bench.load(side.server, "bulk", *options) for side in bench.sides]
         bench.row(f"Bulk, {messages:,} messages", *[f"{report['per_second']:,.0f}/s" for report in told])
+    bench.row("Parts of the open month, by shard", "", bench.parts())
     last = opened - timedelta(days=1)
     asked = [
         ("getupstreammsgmonth", opened, today), ("getupstreammsgdistmonth", opened, today),
@@ -144,7 +152,7 @@ def main():
         folder.chmod(0o711)  # PostgreSQL runs as another user
         with Servers.up(folder / "servers", cluster=True, pair=True) as servers:
             bench = Bench(pathlib.Path(sys.argv[1]).resolve(), folder, sizes, servers)
-            for part in (questions, callbacks):
+            for part in [part for part in (questions, callbacks) if part.__name__ in sys.argv[2:] or not {"questions", "callbacks"} & set(sys.argv[2:])]:
                 part(bench)
             for side in bench.sides:
                 side.server.end()

@@ -33,7 +33,7 @@ pub use feed::FactListener;
 pub use processes::{MarkOutcome, ProcessRow};
 pub use quotas::UsedCalls;
 pub use refused::RefusedCall;
-pub use results::{ClosedPeriod, LateBatch, ResultTicket, StoredResult};
+pub use results::{ClosedPeriod, LateBatch, NewResult, ResultTicket, StoredResult};
 pub use schema::InitOutcome;
 pub use turn::{Committed, StateTurn};
 
@@ -289,18 +289,13 @@ impl State {
         results::read(&self.feed.pools, appid, periods).await
     }
 
-    /// Stores a result, if nothing happened to its days since the ticket was taken. False if something did.
+    /// Stores results of an account, each if nothing happened to its days since its ticket was taken. Returns how many are
+    /// stored.
     ///
     /// # Errors
     /// If PostgreSQL cannot be reached.
-    pub async fn store_result(
-        &self,
-        appid: &str,
-        period: ClosedPeriod,
-        ticket: ResultTicket,
-        body: &[u8],
-    ) -> Result<bool, StateError> {
-        results::store(&self.feed.pools, appid, period, ticket, body).await
+    pub async fn store_results(&self, appid: &str, results: &[NewResult]) -> Result<usize, StateError> {
+        results::store(&self.feed.pools, appid, results).await
     }
 
     /// Announces rows of days that ended, by account. Only then insert them, and begin that within 25 s.

@@ -5,6 +5,7 @@
 //! same and no row is in `late`. The sum only grows, so an equal sum means that nothing happened.
 
 use system::random;
+use tokio_postgres::types::ToSql;
 
 use super::{error::StateError, pool::Pools};
 
@@ -24,11 +25,17 @@ CROSS JOIN LATERAL (
   SELECT EXISTS (SELECT FROM late
     WHERE appid = $1 AND day BETWEEN p.first_day AND p.last_day AND until > clock_timestamp()) AS late) w
 ORDER BY p.place";
+/// Of several processes, all store in one order, so that none waits for another in a circle.
 const STORE: &str = "
 INSERT INTO result (appid, granularity, start, generation, body)
-SELECT $1, $2, $3, $6, $7
-WHERE $6 = (SELECT coalesce(sum(generation), 0)::bigint FROM period WHERE appid = $1 AND day BETWEEN $4 AND $5)
-  AND NOT EXISTS (SELECT FROM late WHERE appid = $1 AND day BETWEEN $4 AND $5 AND until > clock_timestamp())
+SELECT $1, p.granularity, p.start, p.generation, p.body
+FROM unnest($2::smallint[], $3::integer[], $4::integer[], $5::integer[], $6::bigint[], $7::bytea[])
+  AS p (granularity, start, first_day, last_day, generation, body)
+WHERE p.generation = (SELECT coalesce(sum(generation), 0)::bigint FROM period
+    WHERE appid = $1 AND day BETWEEN p.first_day AND p.last_day)
+  AND NOT EXISTS (SELECT FROM late
+    WHERE appid = $1 AND day BETWEEN p.first_day AND p.last_day AND until > clock_timestamp())
+ORDER BY p.granularity, p.start
 ON CONFLICT (appid, granularity, start) DO UPDATE SET generation = excluded.generation, body = excluded.body
   WHERE result.generation <= excluded.generation
 RETURNING 1";
@@ -77,6 +84,17 @@ pub struct StoredResult {
     pub ticket: Option<ResultTicket>,
 }
 
+/// A result to store.
+#[derive(Clone, Debug)]
+pub struct NewResult {
+    /// The period it is of.
+    pub period: ClosedPeriod,
+    /// It was taken before the rows were read.
+    pub ticket: ResultTicket,
+    /// The result.
+    pub body: Vec<u8>,
+}
+
 /// Rows of days that ended, on their way to the messages.
 #[derive(Debug)]
 #[must_use = "end it, or the days have no stored results for 60 s"]
@@ -95,10 +113,7 @@ pub async fn read(
     if periods.len() > PERIODS_MAX {
         return Err(StateError::Refused(format!("more than {PERIODS_MAX} periods in one question")));
     }
-    let granularities: Vec<i16> = periods.iter().map(|period| period.granularity).collect();
-    let column = |value: fn(&ClosedPeriod) -> i32| periods.iter().map(value).collect::<Vec<i32>>();
-    let starts = column(|period| period.start);
-    let (first_days, last_days) = (column(|period| period.first_day), column(ClosedPeriod::last_day));
+    let Columns { granularities, starts, first_days, last_days } = Columns::of(periods.iter());
     let rows = pools.ask(READ, &[&appid, &granularities, &starts, &first_days, &last_days]).await?;
     let results = rows.iter().map(|row| {
         let generation: Option<i64> = row.try_get(1)?;
@@ -108,19 +123,38 @@ pub async fn read(
     results.collect()
 }
 
-/// Stores a result, if nothing happened to its days since the ticket was taken. False if something did.
-pub async fn store(
-    pools: &Pools,
-    appid: &str,
-    period: ClosedPeriod,
-    ticket: ResultTicket,
-    body: &[u8],
-) -> Result<bool, StateError> {
-    let ClosedPeriod { granularity, start, first_day, .. } = period;
-    let (last_day, generation) = (period.last_day(), ticket.generation);
-    let rows =
-        pools.ask(STORE, &[&appid, &granularity, &start, &first_day, &last_day, &generation, &body]).await?;
-    Ok(!rows.is_empty())
+/// Stores results, each if nothing happened to its days since its ticket was taken. Returns how many are stored.
+pub async fn store(pools: &Pools, appid: &str, results: &[NewResult]) -> Result<usize, StateError> {
+    let mut stored = 0;
+    for some in results.chunks(PERIODS_MAX) {
+        let Columns { granularities, starts, first_days, last_days } =
+            Columns::of(some.iter().map(|result| &result.period));
+        let generations: Vec<i64> = some.iter().map(|result| result.ticket.generation).collect();
+        let bodies: Vec<&[u8]> = some.iter().map(|result| &*result.body).collect();
+        let values: [&(dyn ToSql + Sync); 7] =
+            [&appid, &granularities, &starts, &first_days, &last_days, &generations, &bodies];
+        stored += pools.ask(STORE, &values).await?.len();
+    }
+    Ok(stored)
+}
+
+/// Periods as columns of a table.
+struct Columns {
+    granularities: Vec<i16>,
+    starts: Vec<i32>,
+    first_days: Vec<i32>,
+    last_days: Vec<i32>,
+}
+
+impl Columns {
+    fn of<'a>(periods: impl Iterator<Item = &'a ClosedPeriod> + Clone) -> Columns {
+        Columns {
+            granularities: periods.clone().map(|period| period.granularity).collect(),
+            starts: periods.clone().map(|period| period.start).collect(),
+            first_days: periods.clone().map(|period| period.first_day).collect(),
+            last_days: periods.map(ClosedPeriod::last_day).collect(),
+        }
+    }
 }
 
 /// Announces rows of days that ended. Only then they may be inserted, and only for less than 30 s.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use cluster::state::{ClosedPeriod, LateBatch, ResultTicket, State};
+use cluster::state::{ClosedPeriod, LateBatch, NewResult, ResultTicket, State};
 use proptest::{
     prelude::*,
     test_runner::{Config, TestRunner},
@@ -181,12 +181,15 @@ impl World<'_> {
         else {
             return;
         };
-        for ((period, ticket), sum) in Self::periods().into_iter().zip(tickets).zip(computed) {
-            if let Some(ticket) = ticket {
-                let state = self.state(reader);
-                state.store_result(&self.appid, period, ticket, sum.to_string().as_bytes()).await.unwrap();
-            }
-        }
+        let new: Vec<NewResult> = Self::periods()
+            .into_iter()
+            .zip(tickets)
+            .zip(computed)
+            .filter_map(|((period, ticket), sum)| {
+                Some(NewResult { period, ticket: ticket?, body: sum.to_string().into_bytes() })
+            })
+            .collect();
+        self.state(reader).store_results(&self.appid, &new).await.unwrap();
     }
 }
 
@@ -236,13 +239,15 @@ async fn results_come_in_the_order_of_the_question() {
         let state = database.open("a").await;
         let periods: Vec<ClosedPeriod> = (0..400).map(day).rev().collect();
         let tickets = state.results("wx", &periods).await.unwrap();
-        for (period, empty) in periods.iter().zip(&tickets).filter(|(period, _)| period.start % 2 == 0) {
-            let body = period.start.to_string();
-            assert_eq!(
-                state.store_result("wx", *period, empty.ticket.unwrap(), body.as_bytes()).await,
-                Ok(true)
-            );
-        }
+        let even = periods.iter().zip(&tickets).filter(|(period, _)| period.start % 2 == 0);
+        let new: Vec<NewResult> = even
+            .map(|(period, empty)| NewResult {
+                period: *period,
+                ticket: empty.ticket.unwrap(),
+                body: period.start.to_string().into_bytes(),
+            })
+            .collect();
+        assert_eq!(state.store_results("wx", &new).await, Ok(200));
         let results = state.results("wx", &periods).await.unwrap();
         for (period, result) in periods.iter().zip(results) {
             let expected = (period.start % 2 == 0).then(|| period.start.to_string().into_bytes());

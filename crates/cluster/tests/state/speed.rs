@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use cluster::state::{ClosedPeriod, State};
+use cluster::state::{ClosedPeriod, NewResult, State};
 use system::clock::Stopwatch;
 use tokio::task::JoinSet;
 
@@ -84,9 +84,16 @@ async fn results(one: &[State]) {
     state.end_late(&batch).await.unwrap();
     let periods: Vec<ClosedPeriod> = (0..400).map(period).collect();
     let tickets = state.results("wx", &periods).await.unwrap();
-    for (period, result) in periods.iter().zip(tickets) {
-        state.store_result("wx", *period, result.ticket.unwrap(), &[7; 400]).await.unwrap();
-    }
+    let new: Vec<NewResult> = periods
+        .iter()
+        .zip(tickets)
+        .map(|(period, result)| NewResult {
+            period: *period,
+            ticket: result.ticket.unwrap(),
+            body: vec![7; 400],
+        })
+        .collect();
+    assert_eq!(state.store_results("wx", &new).await.unwrap(), 400);
     for count in [1, 31, 400] {
         measure(&format!("results of {count} periods"), one, 1, move |state: State, _| async move {
             let periods: Vec<ClosedPeriod> = (0..count).map(period).collect();

@@ -15,9 +15,9 @@ use super::{
 };
 use crate::store::{Change, NotDurable, Outcome};
 
-/// Least time from the start of an insert to the start of the next one. More messages in an insert are less work for the
-/// servers.
-const EVERY: Duration = Duration::from_millis(25);
+/// Least time from the start of an insert to the start of the next one. Each makes parts that the servers have to merge:
+/// with 30 ms two cores were busy with that, and messages waited longer than with 80 ms.
+const EVERY: Duration = Duration::from_millis(80);
 
 /// The inserts that run, and when the last one started.
 #[derive(Debug, Default)]
@@ -57,8 +57,7 @@ pub fn start(shared: &Arc<WriterShared>, jobs: &mut Vec<Job>) {
         inserts.running += 1;
         inserts.started = Some(stopwatch);
     }
-    let insert =
-        Insert { shared: shared.clone(), changes: changes.len(), stopwatch, waiters: Some(waiters) };
+    let insert = Insert { shared: shared.clone(), changes: changes.len(), stopwatch, waiters: Some(waiters) };
     shared.store.insert(changes, Box::new(move |result| insert.end(result)));
 }
 
@@ -86,15 +85,17 @@ impl Insert {
         if let Err(error) = &result {
             self.shared.set_fault(Some(error));
         }
-        self.remove(&mut lock(&self.shared.queue), result.is_ok());
+        lock(&self.shared.queue).insert_ended(result.is_ok());
         self.shared.wake.notify_one();
         notify_waiters(&self.shared, waiters, result, 0);
     }
+}
 
-    fn remove(&self, queue: &mut WriteQueue, is_durable: bool) {
-        queue.inserts.running -= 1;
+impl WriteQueue {
+    fn insert_ended(&mut self, is_durable: bool) {
+        self.inserts.running -= 1;
         if !is_durable {
-            queue.serve_anew(Reason::NotDurable);
+            self.serve_anew(Reason::NotDurable);
         }
     }
 }

@@ -33,7 +33,11 @@ impl Memory {
             (at < held.len()).then(|| held.remove(at))
         };
         if let Some((changes, told)) = self.held.as_ref().and_then(take) {
-            told(if is_stored { self.commit(&changes) } else { Err(NotDurable("as the test says".to_owned())) });
+            told(if is_stored {
+                self.commit(&changes)
+            } else {
+                Err(NotDurable("as the test says".to_owned()))
+            });
         }
     }
 }

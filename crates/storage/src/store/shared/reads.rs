@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use cluster::{
     messages::{Buckets, PeriodCounts, QuarantinedRow},
-    state::{ClosedPeriod, ResultTicket},
+    state::{ClosedPeriod, NewResult, ResultTicket},
 };
 use counting::{Coverage, Kind, Period, day_of, rollup::KindFigures};
 use datacube::{Day, Granularity, Interface, Row};
@@ -166,7 +166,7 @@ impl SharedCore {
         appid: &str,
         unknown: Vec<Unknown>,
         with_events: bool,
-    ) -> Result<(Vec<(usize, PeriodCounts)>, Vec<(Period, ResultTicket, PeriodCounts)>), StoreError> {
+    ) -> Result<(Vec<(usize, PeriodCounts)>, Vec<NewResult>), StoreError> {
         let (mut counted, mut to_store) = (Vec::new(), Vec::new());
         for stretch in stretches(unknown) {
             let (Some(first), Some(last)) = (stretch.first(), stretch.last()) else { continue };
@@ -179,7 +179,11 @@ impl SharedCore {
                 let at = starts.binary_search(&unknown.period.start_s());
                 // A period that is not among the answers stays unknown, and the question fails.
                 let Some(counts) = at.ok().and_then(|at| all.get(at)).cloned() else { continue };
-                to_store.extend(unknown.ticket.map(|ticket| (unknown.period, ticket, counts.clone())));
+                to_store.extend(unknown.ticket.map(|ticket| NewResult {
+                    period: closed_period(unknown.period),
+                    ticket,
+                    body: counts.encode(),
+                }));
                 counted.push((unknown.at, counts));
             }
         }
@@ -187,13 +191,9 @@ impl SharedCore {
     }
 
     /// Stores results. It does not matter if this fails: they are counted again.
-    async fn store_results(&self, appid: &str, results: Vec<(Period, ResultTicket, PeriodCounts)>) {
-        for (period, ticket, counts) in results {
-            let body = counts.encode();
-            if let Err(error) = self.state.store_result(appid, closed_period(period), ticket, &body).await {
-                tracing::debug!(appid, %error, "a result is not stored");
-                return;
-            }
+    async fn store_results(&self, appid: &str, results: Vec<NewResult>) {
+        if let Err(error) = self.state.store_results(appid, &results).await {
+            tracing::debug!(appid, %error, "results are not stored");
         }
     }
 }
