@@ -31,7 +31,6 @@ pub use error::StateError;
 pub use facts::FactWrite;
 pub use feed::FactListener;
 pub use processes::{MarkOutcome, ProcessRow};
-pub use quotas::UsedCalls;
 pub use refused::RefusedCall;
 pub use results::{ClosedPeriod, LateBatch, NewResult, ResultTicket, StoredResult};
 pub use schema::InitOutcome;
@@ -161,8 +160,8 @@ impl State {
     ///
     /// # Errors
     /// If PostgreSQL cannot be reached.
-    pub async fn tidy(&self, oldest_day: i32, oldest_month: i32) -> Result<(), StateError> {
-        tidy::tidy(&self.feed.pools, TURNS_KEPT_S, oldest_day, oldest_month).await
+    pub async fn tidy(&self, oldest_day: i32) -> Result<(), StateError> {
+        tidy::tidy(&self.feed.pools, TURNS_KEPT_S, oldest_day).await
     }
 
     /// Writes that this process served until `at_s` (Unix seconds). `now_us` is its clock now, Unix microseconds. None: its
@@ -211,43 +210,12 @@ impl State {
         quotas::spend(&self.feed.pools, (appid, interface), day, limit).await
     }
 
-    /// Adds calls that have no limit.
-    ///
-    /// # Errors
-    /// If PostgreSQL cannot be reached. Then it is not known whether they were added.
-    pub async fn add_used(&self, calls: &[UsedCalls]) -> Result<(), StateError> {
-        quotas::add(&self.feed.pools, calls).await
-    }
-
     /// How often each interface was called on a day, by name.
     ///
     /// # Errors
     /// If PostgreSQL cannot be reached.
     pub async fn used(&self, appid: &str, day: i32) -> Result<Vec<(String, u32)>, StateError> {
         quotas::used(&self.feed.pools, appid, day).await
-    }
-
-    /// Clears the calls of a day, if the month has one of `limit` clearings left. Returns the clearings of the month
-    /// with this one.
-    ///
-    /// # Errors
-    /// If PostgreSQL cannot be reached.
-    pub async fn clear_used(
-        &self,
-        appid: &str,
-        day: i32,
-        month: i32,
-        limit: u32,
-    ) -> Result<Option<u32>, StateError> {
-        quotas::clear(&self.feed.pools, appid, (day, month), limit).await
-    }
-
-    /// How often the calls were cleared in a month.
-    ///
-    /// # Errors
-    /// If PostgreSQL cannot be reached.
-    pub async fn clearings(&self, appid: &str, month: i32) -> Result<u32, StateError> {
-        quotas::clearings(&self.feed.pools, appid, month).await
     }
 
     /// Counts a try if fewer than `limit` were counted within `window_s` seconds. The window begins with the first.

@@ -165,7 +165,7 @@ impl Watcher for NoWatcher {
 /// Makes everything durable and stops the writer.
 pub async fn stop(app: Arc<App>, writer: Writer) -> io::Result<()> {
     // Before the writer stops: it writes the quotas.
-    app.accounts.quotas.write_pending(&app.store, &app.ingest, &app.clock).await;
+    app.accounts.quotas.write_pending(&app.ingest, &app.clock).await;
     tokio::task::spawn_blocking(move || writer.stop()).await?;
     Ok(())
 }

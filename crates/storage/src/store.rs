@@ -26,7 +26,7 @@ pub use embedded::{
     snapshot::StoreSnapshot,
 };
 pub use error::{NotDurable, StoreError, UnknownAccount};
-pub use limits::{SealedCall, SharedCount, SpentCalls};
+pub use limits::{SealedCall, SharedCount};
 pub use memory::{HeldInserts, Memory, MemoryTurn};
 #[cfg(feature = "clickhouse")]
 pub use shared::{Shared, SharedOptions, SharedTurn, prepare_shared};

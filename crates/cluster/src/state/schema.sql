@@ -39,7 +39,6 @@ CREATE TABLE process (
 CREATE TABLE quota (
   appid text, interface text, day integer, used bigint NOT NULL, PRIMARY KEY (appid, interface, day)
 ) WITH (fillfactor = 70);
-CREATE TABLE clearing (appid text, month integer, times integer NOT NULL, PRIMARY KEY (appid, month));
 CREATE TABLE attempt (name text PRIMARY KEY, times integer NOT NULL, until timestamptz NOT NULL) WITH (fillfactor = 70);
 
 -- generation: how often rows of a closed day were announced, and done.

@@ -16,12 +16,11 @@ WITH old AS (DELETE FROM late WHERE until < clock_timestamp() - interval '1h' RE
 INSERT INTO period (appid, day, generation) SELECT appid, day, 1 FROM old GROUP BY appid, day ORDER BY appid, day
 ON CONFLICT (appid, day) DO UPDATE SET generation = period.generation + 1";
 
-/// Deletes removed facts and turns older than `turns_s` seconds, and quotas of days and months before the given ones.
-pub async fn tidy(pools: &Pools, turns_s: u32, oldest_day: i32, oldest_month: i32) -> Result<(), StateError> {
+/// Deletes removed facts and turns older than `turns_s` seconds, and quotas of days before the given one.
+pub async fn tidy(pools: &Pools, turns_s: u32, oldest_day: i32) -> Result<(), StateError> {
     pools.ask(TURNS, &[&f64::from(turns_s)]).await?;
     pools.ask(LATE, &[]).await?;
     pools.ask("DELETE FROM attempt WHERE until < clock_timestamp()", &[]).await?;
     pools.ask("DELETE FROM quota WHERE day < $1", &[&oldest_day]).await?;
-    pools.ask("DELETE FROM clearing WHERE month < $1", &[&oldest_month]).await?;
     Ok(())
 }

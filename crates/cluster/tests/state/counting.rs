@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use cluster::state::UsedCalls;
 use tokio::{task::JoinSet, time::sleep};
 
 use crate::server::with_tables;
@@ -28,69 +27,9 @@ async fn the_last_unit_of_a_quota_is_spent_once() {
         assert_eq!(b.spend("wx1", "getupstreammsg", 3, 0).await, Ok(Some(9)));
         assert_eq!(b.spend("wx2", "getupstreammsg", 3, 1).await, Ok(Some(1)));
         assert_eq!(a.used("wx1", 3).await, Ok(vec![("getupstreammsg".to_owned(), 9)]));
-        a.tidy(4, 0).await.unwrap();
+        a.tidy(4).await.unwrap();
         assert_eq!(a.used("wx1", 3).await, Ok(Vec::new()));
         assert_eq!(a.used("wx1", 4).await.unwrap().len(), 1);
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs servers: tests/cluster/run.sh"]
-async fn calls_without_a_limit_are_added_together() {
-    with_tables(|database| async move {
-        let states = [database.open("a").await, database.open("b").await];
-        let mut tasks = JoinSet::new();
-        for (task, state) in (0..10).zip(states.iter().cycle()) {
-            let state = state.clone();
-            tasks.spawn(async move {
-                let of = |appid: &str, calls| UsedCalls {
-                    appid: appid.to_owned(),
-                    interface: "i".to_owned(),
-                    day: 1,
-                    calls,
-                };
-                let mut calls = vec![of("wx1", 2), of("wx2", 3), of("wx1", 1)];
-                if task % 2 == 0 {
-                    calls.reverse();
-                }
-                for _ in 0..10 {
-                    state.add_used(&calls).await.unwrap();
-                }
-            });
-        }
-        tasks.join_all().await;
-        states[0].add_used(&[]).await.unwrap();
-        assert_eq!(states[0].used("wx1", 1).await, Ok(vec![("i".to_owned(), 300)]));
-        assert_eq!(states[1].used("wx2", 1).await, Ok(vec![("i".to_owned(), 300)]));
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs servers: tests/cluster/run.sh"]
-async fn a_month_has_ten_clearings() {
-    with_tables(|database| async move {
-        let states = [database.open("a").await, database.open("b").await];
-        let mut tasks = JoinSet::new();
-        for (_, state) in (0..15).zip(states.iter().cycle()) {
-            let state = state.clone();
-            tasks.spawn(async move {
-                state.spend("wx", "i", 40, 0).await.unwrap();
-                state.clear_used("wx", 40, 1, 10).await.unwrap()
-            });
-        }
-        let mut times: Vec<u32> = tasks.join_all().await.into_iter().flatten().collect();
-        times.sort_unstable();
-        assert_eq!(times, (1..=10).collect::<Vec<u32>>());
-        let a = &states[0];
-        a.spend("wx", "i", 40, 0).await.unwrap();
-        let used = a.used("wx", 40).await.unwrap();
-        assert_eq!(a.clear_used("wx", 40, 1, 10).await, Ok(None));
-        assert_eq!(a.used("wx", 40).await.unwrap(), used, "a refused clearing clears nothing");
-        assert_eq!(a.clearings("wx", 1).await, Ok(10));
-        assert_eq!(a.clear_used("wx", 40, 2, 10).await, Ok(Some(1)));
-        assert_eq!(a.used("wx", 40).await, Ok(Vec::new()));
     })
     .await;
 }
@@ -114,7 +53,7 @@ async fn tries_are_counted_for_all_processes_until_their_window_ends() {
         for is_allowed in [true, true, false] {
             assert_eq!(states[1].try_count("sign-in", 60, 2).await, Ok(is_allowed));
         }
-        states[0].tidy(0, 0).await.unwrap();
+        states[0].tidy(0).await.unwrap();
         assert_eq!(database.number("SELECT count(*) FROM attempt").await, 1, "only the new window is left");
     })
     .await;

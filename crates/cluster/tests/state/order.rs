@@ -250,11 +250,11 @@ async fn removed_facts_are_pruned_and_a_process_that_was_away_reads_all_again() 
         let map = listening(&away);
         away.fresh().await.unwrap();
         drop(a.turn().await.unwrap().commit(vec![("goes".to_owned(), None)]).await.unwrap());
-        a.tidy(0, 0).await.unwrap();
+        a.tidy(0).await.unwrap();
         assert_eq!(database.number("SELECT count(*) FROM fact WHERE value IS NULL").await, 1);
         drop(a.turn().await.unwrap().commit(vec![set("new", "1")]).await.unwrap());
         age(&database).await;
-        a.tidy(0, 0).await.unwrap();
+        a.tidy(0).await.unwrap();
         assert_eq!(database.number("SELECT count(*) FROM fact").await, 2);
         assert_eq!(database.number("SELECT count(*) FROM turn").await, 1, "the newest turn stays");
         away.fresh().await.unwrap();
@@ -277,7 +277,7 @@ async fn a_process_that_was_away_can_take_a_turn_at_once() {
             drop(a.turn().await.unwrap().commit(vec![set("x", value)]).await.unwrap());
         }
         age(&database).await;
-        a.tidy(0, 0).await.unwrap();
+        a.tidy(0).await.unwrap();
         let turn = away.turn().await.unwrap();
         assert_eq!(away.fact("x"), Some(b"2".to_vec()));
         drop(turn);

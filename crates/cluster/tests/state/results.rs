@@ -134,7 +134,7 @@ impl World<'_> {
                 self.readers.entry(*reader).or_default().computed = Some(sums);
             }
             Step::Store { reader } => self.store(*reader).await,
-            Step::Tidy => self.states[0].tidy(0, 0).await.unwrap(),
+            Step::Tidy => self.states[0].tidy(0).await.unwrap(),
         }
     }
 

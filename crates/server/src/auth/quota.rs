@@ -15,7 +15,7 @@ use datacube::{Day, INTERFACES, Interface};
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use storage::{
-    store::{Change, NotDurable, SharedCount, SpentCalls, Store},
+    store::{Change, NotDurable, SharedCount, Store},
     writer::Ingest,
 };
 use system::{clock::Clock, sync::lock};
@@ -35,8 +35,7 @@ pub struct CallQuotas(Mutex<HashMap<String, Arc<CallCounts>, foldhash::fast::Ran
 #[derive(Debug)]
 pub struct CallCounts {
     appid: String,
-    /// For each interface: the day (upper half), and how often it was called on that day. With a shared store: how often
-    /// since the store was told.
+    /// For each interface: the day (upper half), and how often it was called on that day. A shared store counts itself.
     used: [AtomicU64; INTERFACES.len()],
     clearings: Mutex<Clearings>,
     /// Held during each write, so that the disk sees one order.
@@ -110,10 +109,10 @@ impl CallQuotas {
     }
 
     /// Writes all counts that are not written yet. Call it after the last request, so that nothing is lost.
-    pub async fn write_pending(&self, store: &Store, ingest: &Ingest, clock: &Clock) {
+    pub async fn write_pending(&self, ingest: &Ingest, clock: &Clock) {
         let all: Vec<Arc<CallCounts>> = lock(&self.0).values().cloned().collect();
         for calls in all {
-            if let Err(error) = calls.write_pending(store, ingest, clock).await {
+            if let Err(error) = calls.write_pending(ingest, clock).await {
                 tracing::warn!(error = %error, appid = calls.appid, "calls of today are not stored");
             }
         }
@@ -153,10 +152,6 @@ impl CallCounts {
         limit: u32,
         store: &Store,
     ) -> Result<bool, NotDurable> {
-        // Without a limit nothing is decided, so a shared store learns of it soon and not at once.
-        if limit == 0 || !store.is_shared() {
-            return Ok(self.spend(interface, today, limit));
-        }
         let counter = lock(&self.clearings).counter_name(interface, today);
         match store.spend(&self.appid, &counter, today, limit).await? {
             SharedCount::Alone => Ok(self.spend(interface, today, limit)),
@@ -177,7 +172,7 @@ impl CallCounts {
     ) -> Result<u32, NotDurable> {
         let counter = lock(&self.clearings).counter_name(interface, today);
         let told = store.spent(&self.appid, &counter, today).await?;
-        Ok(told.unwrap_or(0).saturating_add(self.used(interface, today)))
+        Ok(told.unwrap_or_else(|| self.used(interface, today)))
     }
 
     /// Counts a call in this process, if one is left. A limit of 0 means no limit.
@@ -201,18 +196,18 @@ impl CallCounts {
     }
 
     /// Writes the counts soon. The caller does not wait.
-    pub fn write_soon(self: &Arc<Self>, store: &Arc<Store>, ingest: &Ingest, clock: &Clock) {
+    pub fn write_soon(self: &Arc<Self>, ingest: &Ingest, clock: &Clock) {
         self.is_unwritten.store(true, Ordering::SeqCst);
         if !self.is_writing.load(Ordering::SeqCst) && !self.is_writing.swap(true, Ordering::SeqCst) {
-            tokio::spawn(self.clone().write_until_done(store.clone(), ingest.clone(), clock.clone()));
+            tokio::spawn(self.clone().write_until_done(ingest.clone(), clock.clone()));
         }
     }
 
     /// Writes until nothing is left to write.
-    async fn write_until_done(self: Arc<Self>, store: Arc<Store>, ingest: Ingest, clock: Clock) {
+    async fn write_until_done(self: Arc<Self>, ingest: Ingest, clock: Clock) {
         loop {
             // The writer reports disk errors. The next call tries again.
-            let is_written = self.write_pending(&store, &ingest, &clock).await.is_ok();
+            let is_written = self.write_pending(&ingest, &clock).await.is_ok();
             tokio::time::sleep(WRITE_EVERY).await;
             if is_written && self.is_unwritten.load(Ordering::SeqCst) {
                 continue;
@@ -228,46 +223,17 @@ impl CallCounts {
         }
     }
 
-    async fn write_pending(&self, store: &Store, ingest: &Ingest, clock: &Clock) -> Result<(), NotDurable> {
+    async fn write_pending(&self, ingest: &Ingest, clock: &Clock) -> Result<(), NotDurable> {
         let _one_at_a_time = self.writing.lock().await;
         if !self.is_unwritten.swap(false, Ordering::SeqCst) {
             return Ok(());
         }
-        let done = if store.is_shared() {
-            self.tell(store).await
-        } else {
-            let today = counting::day_of(clock.now_s());
-            let used = INTERFACES.iter().map(|interface| self.used(interface, today));
-            let clearings = lock(&self.clearings).clone();
-            ingest.submit(self.fact(today, used, clearings)).await.map(drop)
-        };
+        let today = counting::day_of(clock.now_s());
+        let used = INTERFACES.iter().map(|interface| self.used(interface, today));
+        let clearings = lock(&self.clearings).clone();
+        let done = ingest.submit(self.fact(today, used, clearings)).await.map(drop);
         if done.is_err() {
             self.is_unwritten.store(true, Ordering::SeqCst);
-        }
-        done
-    }
-
-    /// Tells a shared store of the calls that it does not know.
-    async fn tell(&self, store: &Store) -> Result<(), NotDurable> {
-        let counters = INTERFACES.iter().zip(&self.used);
-        let taken: Vec<_> = counters
-            .map(|(interface, counter)| (interface, counter, unpack(counter.swap(0, Ordering::Relaxed))))
-            .filter(|(_, _, (_, calls))| *calls > 0)
-            .collect();
-        let clearings = lock(&self.clearings).clone();
-        let spent = taken.iter().map(|(interface, _, (day, calls))| SpentCalls {
-            appid: &self.appid,
-            interface: clearings.counter_name(interface, *day),
-            day: *day,
-            calls: *calls,
-        });
-        let done = store.add_spent(&spent.collect::<Vec<_>>()).await;
-        if done.is_err() {
-            for (_, counter, (day, calls)) in taken {
-                // Calls of a day that is over are given up: they had no limit.
-                let more = |packed| Some(pack(day, calls.saturating_add(on_day(packed, day).1)));
-                let _ = counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-            }
         }
         done
     }
@@ -353,11 +319,6 @@ impl MonthlyClearings {
 
 fn pack(day: Day, used: u32) -> u64 {
     u64::from(day.days_since_1970().cast_unsigned()) << 32 | u64::from(used)
-}
-
-fn unpack(packed: u64) -> (Day, u32) {
-    let day = i64::try_from(packed >> 32).unwrap_or(0);
-    (Day::from_days_since_1970(day), u32::try_from(packed & u64::from(u32::MAX)).unwrap_or(u32::MAX))
 }
 
 /// The day that a call counts for, and the calls on it so far. That is tomorrow if a call after midnight was

@@ -220,9 +220,8 @@ async fn check_quota(
             ),
         ));
     }
-    // A shared store has counted the calls with a limit.
-    if (limit > 0) != app.store.is_shared() {
-        account.calls.write_soon(&app.store, &app.ingest, &app.clock);
+    if limit > 0 && !app.store.is_shared() {
+        account.calls.write_soon(&app.ingest, &app.clock);
     }
     Ok(())
 }

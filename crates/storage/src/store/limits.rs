@@ -21,19 +21,6 @@ pub enum SharedCount {
     Refused,
 }
 
-/// Calls without a limit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SpentCalls<'a> {
-    /// The account that made them.
-    pub appid: &'a str,
-    /// The name of the counter, as for [`Store::spend`].
-    pub interface: String,
-    /// The day that they count for.
-    pub day: Day,
-    /// How many.
-    pub calls: u32,
-}
-
 /// A call that was answered with an error, for whoever asks with its request id.
 #[derive(Clone, Debug)]
 pub struct SealedCall<'a> {
@@ -65,18 +52,6 @@ impl Store {
             Store::Memory(_) | Store::Embedded(_) => Ok(SharedCount::Alone),
             #[cfg(feature = "clickhouse")]
             Store::Shared(store) => store.spend(appid, interface, day, limit).await,
-        }
-    }
-
-    /// Counts calls that have no limit, some time after they were made. Counts nothing if there is one process.
-    ///
-    /// # Errors
-    /// If the shared state cannot be reached. Then they may have been counted.
-    pub async fn add_spent(&self, calls: &[SpentCalls<'_>]) -> Result<(), NotDurable> {
-        match self {
-            Store::Memory(_) | Store::Embedded(_) => Ok(()),
-            #[cfg(feature = "clickhouse")]
-            Store::Shared(store) => store.add_spent(calls).await,
         }
     }
 

@@ -1,10 +1,9 @@
 //! What all processes count together, and the refused calls that they look up for each other.
 
-use cluster::state::UsedCalls;
 use datacube::Day;
 
 use super::Shared;
-use crate::store::{NotDurable, SealedCall, SharedCount, SpentCalls};
+use crate::store::{NotDurable, SealedCall, SharedCount};
 
 impl Shared {
     /// See [`crate::store::Store::spend`].
@@ -17,17 +16,6 @@ impl Shared {
     ) -> Result<SharedCount, NotDurable> {
         let spent = self.core.state.spend(appid, interface, day.days_since_1970(), limit).await?;
         Ok(if spent.is_some() { SharedCount::Taken } else { SharedCount::Refused })
-    }
-
-    /// See [`crate::store::Store::add_spent`].
-    pub async fn add_spent(&self, calls: &[SpentCalls<'_>]) -> Result<(), NotDurable> {
-        let used = calls.iter().map(|spent| UsedCalls {
-            appid: spent.appid.to_owned(),
-            interface: spent.interface.clone(),
-            day: spent.day.days_since_1970(),
-            calls: spent.calls,
-        });
-        Ok(self.core.state.add_used(&used.collect::<Vec<_>>()).await?)
     }
 
     /// See [`crate::store::Store::spent`].

@@ -47,7 +47,7 @@ impl SharedCore {
         if is_due(&self.peers.tidied, TIDY_EVERY) {
             let today = day_of(self.clock.now_s());
             let oldest = today.plus_days(-DAYS_OF_QUOTAS).days_since_1970();
-            self.state.tidy(oldest, oldest).await?;
+            self.state.tidy(oldest).await?;
         }
         // A process that does not serve may be cut off itself.
         if lock(&self.own_marked_s).is_none() || !is_due(&self.peers.looked, LOOK_EVERY) {
