@@ -282,12 +282,18 @@ impl State {
         results::end_late(&self.feed.pools, batch).await
     }
 
-    /// Keeps a refused call. The newest 64 MiB of all processes are kept.
+    /// Keeps a refused call. Of all processes, the newest 48 MiB that owners made themselves and 16 MiB of others are kept.
     ///
     /// # Errors
     /// If PostgreSQL cannot be reached.
-    pub async fn remember_refused(&self, rid: &str, appid: &str, body: &[u8]) -> Result<(), StateError> {
-        refused::remember(&self.feed.pools, rid, appid, body).await
+    pub async fn remember_refused(
+        &self,
+        rid: &str,
+        appid: &str,
+        is_by_owner: bool,
+        body: &[u8],
+    ) -> Result<(), StateError> {
+        refused::remember(&self.feed.pools, (rid, appid), is_by_owner, body).await
     }
 
     /// The refused call of a request id.

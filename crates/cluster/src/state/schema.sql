@@ -52,7 +52,9 @@ CREATE TABLE result (
   PRIMARY KEY (appid, granularity, start)
 );
 
--- May be lost, so it costs no write to the log. upto: bytes of all calls until the end of this one.
-CREATE UNLOGGED TABLE refused (upto bigint PRIMARY KEY, rid text NOT NULL, appid text NOT NULL, body bytea NOT NULL);
+-- May be lost, so it costs no write to the log. upto: bytes of all such calls until the end of this one. Calls of strangers
+-- have a place of their own, so they displace no call of an owner.
+CREATE UNLOGGED TABLE refused (
+  is_by_owner boolean, upto bigint, rid text NOT NULL, appid text NOT NULL, body bytea NOT NULL, PRIMARY KEY (is_by_owner, upto));
 CREATE INDEX refused_rid ON refused (rid);
-CREATE UNLOGGED TABLE refused_end (one boolean PRIMARY KEY DEFAULT true CHECK (one), upto bigint NOT NULL);
+CREATE UNLOGGED TABLE refused_end (is_by_owner boolean PRIMARY KEY, upto bigint NOT NULL);

@@ -66,18 +66,25 @@ async fn the_newest_refused_calls_are_kept() {
         let (a, b) = (database.open("a").await, database.open("b").await);
         assert_eq!(a.refused("r0").await, Ok(None));
         let body = vec![7; 1 << 20];
-        for number in 0..70 {
-            a.remember_refused(&format!("r{number}"), "wx", &body).await.unwrap();
+        for number in 0..55 {
+            a.remember_refused(&format!("r{number}"), "wx", true, &body).await.unwrap();
+            b.remember_refused(&format!("stranger {number}"), "wx", false, &body).await.unwrap();
         }
-        let bytes = database.number("SELECT sum(length(body))::bigint FROM refused").await;
-        assert!((62 << 20..=64 << 20).contains(&bytes), "{bytes}");
+        for (is_by_owner, most) in [(true, 48), (false, 16)] {
+            let sum =
+                format!("SELECT sum(length(body))::bigint FROM refused WHERE is_by_owner = {is_by_owner}");
+            let bytes = database.number(&sum).await;
+            assert!(((most - 2) << 20..=most << 20).contains(&bytes), "{bytes}");
+        }
         assert_eq!(b.refused("r0").await, Ok(None));
-        let newest = b.refused("r69").await.unwrap().unwrap();
+        assert!(b.refused("r20").await.unwrap().is_some(), "strangers displace strangers alone");
+        assert_eq!(b.refused("stranger 20").await, Ok(None));
+        let newest = b.refused("r54").await.unwrap().unwrap();
         assert_eq!((newest.appid.as_str(), newest.body.len()), ("wx", 1 << 20));
-        a.remember_refused("huge", "wx", &vec![0; 65 << 20]).await.unwrap();
+        a.remember_refused("huge", "wx", true, &vec![0; 65 << 20]).await.unwrap();
         assert_eq!(a.refused("huge").await, Ok(None));
         database.run("TRUNCATE refused; TRUNCATE refused_end").await;
-        a.remember_refused("again", "wx", b"x").await.unwrap();
+        a.remember_refused("again", "wx", true, b"x").await.unwrap();
         assert!(
             b.refused("again").await.unwrap().is_some(),
             "it goes on after PostgreSQL has lost the table"

@@ -43,7 +43,7 @@ impl Shared {
 
     /// See [`crate::store::Store::keep_refused`].
     pub async fn keep_refused(&self, call: &SealedCall<'_>) -> Result<(), NotDurable> {
-        Ok(self.core.state.remember_refused(call.rid, call.appid, &call.sealed).await?)
+        Ok(self.core.state.remember_refused(call.rid, call.appid, call.is_by_owner, &call.sealed).await?)
     }
 
     /// See [`crate::store::Store::refused`].
