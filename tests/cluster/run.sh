@@ -12,29 +12,54 @@ files=("$here"/test_*.py)
 
 export MSGCUBE_FAULT_CYCLES="${MSGCUBE_FAULT_CYCLES:-1}"
 said="$(mktemp)"
-trap 'rm -f "$said"' EXIT
+races="$(mktemp)"
+trap 'rm -f "$said" "$races"' EXIT
 
-# One after the other: each starts servers of its own, and there are two cores.
-failed=() skipped=()
-for file in "${files[@]}"; do
-  started=$SECONDS status=0
-  name="$(basename "$file" .py)"
-  echo "--- $name"
-  timeout 1800 "$python" "$file" "$binary" "${3:-}" | tee -a "$said" || status="${PIPESTATUS[0]}"
-  case $status in
+run_file() { # NAME
+  local started=$SECONDS status=0
+  echo "--- $1"
+  timeout 1800 "$python" "$here/$1.py" "$binary" "${chosen_case:-}" || status=$?
+  echo "$1: $((SECONDS - started)) s"
+  return "$status"
+}
+
+note() { # NAME STATUS
+  case $2 in
     0) ;;
-    77) skipped+=("$name") ;; # the output says why
-    *) failed+=("$name") ;;
+    77) skipped+=("$1") ;; # the output says why
+    *) failed+=("$1") ;;
   esac
-  echo "$name: $((SECONDS - started)) s"
+}
+
+# One after the other: each starts servers of its own, and there are two cores. Only the races run beside another file, in which
+# processes pause for half a minute.
+failed=() skipped=() chosen_case="${3:-}" races_pid=""
+for file in "${files[@]}"; do
+  name="$(basename "$file" .py)" status=0
+  if [ -z "${2:-}" ]; then
+    [ "$name" != test_races ] || continue
+    if [ "$name" = test_process_faults ]; then
+      run_file test_races >"$races" 2>&1 &
+      races_pid=$!
+    fi
+  fi
+  run_file "$name" | tee -a "$said" || status="${PIPESTATUS[0]}"
+  note "$name" "$status"
 done
+if [ -n "$races_pid" ]; then
+  status=0
+  wait "$races_pid" || status=$?
+  cat "$races"
+  note test_races "$status"
+fi
+
 # Cases of paths that do not depend on the store are left out. `wire::on_a_shared_store wire::in_turn` would be all of them.
 wire_cases() {
   local name names=()
   for name in rows ranges options bulk statistics statistics_across statistics_split anywhere_rows; do
     names+=("wire::on_a_shared_store::$name")
   done
-  for name in rows tokens tokens_in_time rids callbacks cloud bulk statistics_split operation component component_in_time; do
+  for name in rows tokens tokens_in_time quotas rids callbacks cloud bulk statistics_split operation component component_in_time; do
     names+=("wire::in_turn_on_three_processes_and_a_cluster::$name")
   done
   local folder status=0

@@ -1,11 +1,11 @@
 """Of two processes that are asked at the same instant, one is first, and what one has answered holds at the other.
-test_races.py BINARY [CASE]. MSGCUBE_RACE_TRIES says how often each race is run (300)."""
+test_races.py BINARY [CASE]. MSGCUBE_RACE_TRIES says how often each race is run (300, some a third of that)."""
 
 import itertools
 import json
 import sys
 
-from races import ADMIN, RIGHT_DATE, SECRET, TOKEN, WRONG_DATE, Pair  # first: with it tests/front can be imported
+from races import ADMIN, FEWER_TRIES, RIGHT_DATE, SECRET, TOKEN, WRONG_DATE, Pair  # first: with it tests/front can be imported
 from several import APPID, skip_unless_built
 
 import callbacks
@@ -73,7 +73,7 @@ def a_withdrawn_authorisation_is_accepted_nowhere(scene):
     pair = both(scene)
     one = pair.processes[0]
     appid, token = pair.new_account(one), component_token(one)
-    for _, first, second in pair.tries():
+    for _, first, second in pair.tries(FEWER_TRIES):
         code, late_code = authorize(first, appid), authorize(second, appid)
         given = redeem(second, token, code).json["authorization_info"]["authorizer_access_token"]
         withdraw = f"/v1/components/{SERVES}/authorizations/{appid}"
@@ -115,7 +115,7 @@ def after_two_forces_at_once_one_stable_token_is_current(scene):
 def a_forced_token_ends_the_old_one_at_the_other_process(scene):
     pair = both(scene)
     appid = pair.new_account(pair.processes[0])
-    for _, first, second in pair.tries():
+    for _, first, second in pair.tries(FEWER_TRIES):
         old = second.stable_token(appid)
         assert second.seven(old) == VALID
         new, meanwhile, given = pair.at_once(
@@ -129,7 +129,7 @@ def a_forced_token_ends_the_old_one_at_the_other_process(scene):
 def after_a_stable_token_expires_both_give_the_same_next_one(scene):
     pair = both(scene)
     appid = pair.new_account(pair.processes[0])
-    for number, first, second in pair.tries():
+    for number, first, second in pair.tries(FEWER_TRIES):
         old = second.stable_token(appid)
         # From 300 s before its end on, there is a new one, and the old one stays valid until its end.
         is_over = number % 3 == 0
@@ -171,7 +171,7 @@ def the_last_calls_of_a_quota_are_given_once(scene):
 @case
 def a_new_key_is_known_and_a_revoked_one_unknown_at_once(scene):
     pair = both(scene)
-    for _, first, second in pair.tries():
+    for _, first, second in pair.tries(FEWER_TRIES):
         added = first.own("POST", "/v1/keys", {"scopes": ["read"]}, expected=201)
         bearer = {"Authorization": f"Bearer {added['key']}"}
         asked = [process.ask("GET", f"/v1/accounts/{APPID}/coverage", headers=bearer).status for process in (second, first)]
@@ -187,7 +187,7 @@ def a_new_key_is_known_and_a_revoked_one_unknown_at_once(scene):
 @case
 def a_new_account_is_served_and_a_removed_one_refused_at_once(scene):
     pair = both(scene)
-    for _, first, second in pair.tries():
+    for _, first, second in pair.tries(FEWER_TRIES):
         appid = pair.new_account(first)
         signer = callbacks.Account(appid=appid, token=TOKEN)
         answer = second.callback(f"/callback/{appid}", signer, callbacks.message())
@@ -212,7 +212,7 @@ def asked_token(process, appid):
 @case
 def an_account_that_is_added_at_both_is_added_once(scene):
     pair = both(scene)
-    for number, first, second in pair.tries():
+    for number, first, second in pair.tries(FEWER_TRIES):
         settings = [{"appid": f"wxtwice{number:011}", "secret": SECRET, "token": TOKEN, "name": name} for name in "ab"]
         body = [json.dumps(one) for one in settings]
         answers = pair.at_once(
@@ -272,7 +272,7 @@ def one_process_fetches_a_real_token_for_both(scene):
 @case
 def a_forced_real_token_is_one_for_both_and_ends_the_old_one(scene):
     wechat, pair = real_tokens(scene)
-    for _, first, second in pair.tries():
+    for _, first, second in pair.tries(FEWER_TRIES):
         appid = pair.new_account(first, upstream_secret=REAL_SECRET)
         old = second.stable_token(appid)
         assert second.seven(old) == VALID
