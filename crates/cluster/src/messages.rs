@@ -28,9 +28,13 @@ mod settings;
 mod shard;
 mod stored;
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use clickhouse::{RowOwned, RowRead};
+use counting::AccountSummary;
 use tokio::{task::JoinSet, time::Instant};
 
 use self::{
@@ -47,7 +51,6 @@ pub use buckets::Buckets;
 pub use check::ClickHouseFinding;
 pub use error::ClickHouseError;
 pub use options::ClickHouseOptions;
-pub use overview::AccountOverview;
 pub use period_counts::PeriodCounts;
 pub use place::shard_of;
 pub use row::{MessageId, MessageRow, QuarantinedRow};
@@ -223,12 +226,12 @@ impl ClickHouse {
         Ok(rows)
     }
 
-    /// The counts of all accounts that have a counted message, by appid.
+    /// The summaries of all accounts that have a counted message, by appid.
     ///
     /// # Errors
     /// If a shard does not answer, or other questions take too long.
-    pub async fn overview(&self, now_s: i64) -> Result<Vec<AccountOverview>, ClickHouseError> {
-        let Some(around) = Around::of(now_s) else { return Ok(Vec::new()) };
+    pub async fn overview(&self, now_s: i64) -> Result<HashMap<Box<str>, AccountSummary>, ClickHouseError> {
+        let Some(around) = Around::of(now_s) else { return Ok(HashMap::new()) };
         let _turn = self.permits.turn(None).await?;
         let mut overviews = Overviews::new(around);
         for found in self.ask_all(MessageTable::Raw, overview::counts(overviews.around())).await? {
@@ -239,7 +242,7 @@ impl ClickHouse {
             .await?
             .into_iter()
             .for_each(|found| overviews.add_last(found));
-        Ok(overviews.sorted())
+        Ok(overviews.by_appid())
     }
 
     /// The newest CreateTime of an account's counted messages up to the end of tomorrow, in Unix seconds.

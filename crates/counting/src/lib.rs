@@ -39,6 +39,7 @@
 #![warn(missing_docs)]
 
 mod account;
+mod account_summary;
 mod block;
 mod calendar;
 mod counters;
@@ -62,6 +63,7 @@ mod users;
 pub mod varint;
 
 pub use account::{Account, Admitted, DayTotals, Piece};
+pub use account_summary::AccountSummary;
 pub use calendar::{BEIJING_OFFSET_S, HOUR_S, Period, day_of, hour_of, second_of_day, start_of_day_s};
 pub use counters::Counters;
 pub use coverage::{Coverage, CoverageReport, GAPS_MAX};

@@ -13,6 +13,7 @@ mod slice;
 pub mod statistics;
 mod summary;
 
+pub use counting::AccountSummary;
 use counting::{Coverage, Period, day_of};
 use datacube::{Day, Interface, Row};
 
@@ -31,7 +32,7 @@ pub use memory::{HeldInserts, Memory, MemoryTurn};
 #[cfg(feature = "clickhouse")]
 pub use shared::{Shared, SharedOptions, SharedTurn, prepare_shared};
 pub use slice::{OfficialFigures, Slice};
-pub use summary::{AccountSummary, DAYS, MINUTES};
+pub use summary::{DAYS, MINUTES};
 
 /// The number that a store assigned to an account, from 0 on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use clickhouse::{Client, query::Query};
-use counting::{BEIJING_OFFSET_S, COUNTED_TYPES, HOUR_S, Kind, day_of, hour_of, start_of_day_s};
+use counting::{
+    AccountSummary, BEIJING_OFFSET_S, COUNTED_TYPES, HOUR_S, Kind, day_of, hour_of, start_of_day_s,
+};
 
 use super::{
     buckets::stored_bounds,
@@ -11,42 +13,12 @@ use super::{
     questions::{StoredBounds, counted_kinds, whole},
 };
 
-const DAYS: usize = 28;
-const MINUTES: usize = 60;
 /// From the first to the last of the days and minutes that are shown.
 const DAYS_BACK: i32 = 27;
 const MINUTES_BACK: i64 = 59;
+const _: () = assert!(AccountSummary::DAYS == 28 && AccountSummary::MINUTES == 60);
 /// Room for the names of many accounts, in bytes.
 const STATEMENT_MAX: &str = "64000000";
-
-/// An account's messages of the counted types around one moment, without users. Times ahead of the moment count for their
-/// day.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AccountOverview {
-    /// The account.
-    pub appid: Box<str>,
-    /// The newest CreateTime up to the end of tomorrow, in Unix seconds. It may be ahead of the moment.
-    pub last_message_s: Option<i64>,
-    /// Of the moment's Beijing day, in the order of [`COUNTED_TYPES`].
-    pub today_by_type: [u64; COUNTED_TYPES.len()],
-    /// Of the last 28 days, today last.
-    pub days: [u64; DAYS],
-    /// Of the whole hours of the day that are over.
-    pub same_hours_today: u64,
-    /// Of the same hours seven days before.
-    pub same_hours_last_week: u64,
-    /// Of the calendar month of the day.
-    pub month: u64,
-    /// Of the days of that month that are over.
-    pub month_before_today: u64,
-    /// Of the calendar month before.
-    pub last_month: u64,
-    /// Of the days of the calendar month before that have the numbers of this month's days which are over: on the
-    /// 11th, of its 1st to 10th.
-    pub same_days_last_month: u64,
-    /// Of the last minutes by CreateTime, the current one last.
-    pub minutes: [u32; MINUTES],
-}
 
 /// Sums by number of the day or minute.
 type SumsByNumber = (Vec<i64>, Vec<u64>);
@@ -175,7 +147,7 @@ pub fn dormant(around: &Around, without: Vec<String>) -> impl Fn(&Client) -> Que
 #[derive(Debug)]
 pub struct Overviews {
     around: Around,
-    accounts: HashMap<Box<str>, AccountOverview>,
+    accounts: HashMap<Box<str>, AccountSummary>,
 }
 
 impl Overviews {
@@ -195,7 +167,7 @@ impl Overviews {
         let (today, first_minute) = (self.around.today, self.around.minute - MINUTES_BACK);
         let stretches = self.around.stretches();
         let account = self.of(appid);
-        account.see(last_s);
+        see(account, last_s);
         let [hours_today, hours_last_week] = hours_over.as_slice() else { return Err(wrong()) };
         account.same_hours_today += hours_today;
         account.same_hours_last_week += hours_last_week;
@@ -208,7 +180,7 @@ impl Overviews {
             if let Some(sum) = at.ok().and_then(|at| account.days.get_mut(at)) {
                 *sum += count;
             }
-            for (sum, (from, to)) in account.stretches().into_iter().zip(stretches) {
+            for (sum, (from, to)) in sums_of_stretches(account).into_iter().zip(stretches) {
                 if (from..to).contains(&day) {
                     *sum += count;
                 }
@@ -225,38 +197,22 @@ impl Overviews {
 
     /// Adds the newest message of one shard.
     pub fn add_last(&mut self, (appid, last_s): LastFound) {
-        self.of(appid).see(last_s);
+        see(self.of(appid), last_s);
     }
 
     /// The accounts that have a newest message.
     pub fn with_last(&self) -> Vec<String> {
-        let with_last = self.accounts.values().filter(|account| account.last_message_s.is_some());
-        with_last.map(|account| account.appid.to_string()).collect()
+        let with_last = self.accounts.iter().filter(|(_, account)| account.last_message_s.is_some());
+        with_last.map(|(appid, _)| appid.to_string()).collect()
     }
 
-    /// The overviews by appid.
-    pub fn sorted(self) -> Vec<AccountOverview> {
-        let mut all: Vec<AccountOverview> = self.accounts.into_values().collect();
-        all.sort_by(|one, other| one.appid.cmp(&other.appid));
-        all
+    /// The summaries by appid.
+    pub fn by_appid(self) -> HashMap<Box<str>, AccountSummary> {
+        self.accounts
     }
 
-    fn of(&mut self, appid: String) -> &mut AccountOverview {
-        let appid: Box<str> = appid.into();
-        let empty = || AccountOverview {
-            appid: appid.clone(),
-            last_message_s: None,
-            today_by_type: [0; COUNTED_TYPES.len()],
-            days: [0; DAYS],
-            same_hours_today: 0,
-            same_hours_last_week: 0,
-            month: 0,
-            month_before_today: 0,
-            last_month: 0,
-            same_days_last_month: 0,
-            minutes: [0; MINUTES],
-        };
-        self.accounts.entry(appid.clone()).or_insert_with(empty)
+    fn of(&mut self, appid: String) -> &mut AccountSummary {
+        self.accounts.entry(appid.into()).or_default()
     }
 }
 
@@ -264,16 +220,15 @@ fn wrong() -> ClickHouseError {
     ClickHouseError::Unanswered("counts of another form than asked for".to_owned())
 }
 
-impl AccountOverview {
-    /// In the order of [`Around::stretches`].
-    fn stretches(&mut self) -> [&mut u64; 4] {
-        [&mut self.month, &mut self.month_before_today, &mut self.last_month, &mut self.same_days_last_month]
-    }
+/// In the order of [`Around::stretches`].
+fn sums_of_stretches(account: &mut AccountSummary) -> [&mut u64; 4] {
+    let AccountSummary { month, month_before_today, last_month, same_days_last_month, .. } = account;
+    [month, month_before_today, last_month, same_days_last_month]
+}
 
-    /// A message of this time; 0: none.
-    fn see(&mut self, last_s: u32) {
-        if last_s > 0 {
-            self.last_message_s = self.last_message_s.max(Some(last_s.into()));
-        }
+/// A message of this time; 0: none.
+fn see(account: &mut AccountSummary, last_s: u32) {
+    if last_s > 0 {
+        account.last_message_s = account.last_message_s.max(Some(last_s.into()));
     }
 }

@@ -1,52 +1,13 @@
 //! What an overview shows of an account: messages of today, of the time before, and of the last minutes.
 
-use counting::COUNTED_TYPES;
+use counting::AccountSummary;
 
 use super::{AccountNumber, Store, StoreError};
 
 /// Minutes that a summary shows.
-pub const MINUTES: usize = 60;
-/// Days that a summary shows: four weeks, so that weekdays repeat.
-pub const DAYS: usize = 28;
-
-/// An account's messages of the counted types around one moment, without users. Messages that are ahead of the moment
-/// count for their day, as in [`Slice`](super::Slice).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AccountSummary {
-    /// The newest CreateTime up to the end of tomorrow, in Unix seconds. It may be ahead of the moment.
-    pub last_message_s: Option<i64>,
-    /// Of the moment's Beijing day, in the order of [`COUNTED_TYPES`].
-    pub today_by_type: [u64; COUNTED_TYPES.len()],
-    /// Of the last days, today last.
-    pub days: [u64; DAYS],
-    /// Of the whole hours of the day that are over.
-    pub same_hours_today: u64,
-    /// Of the same hours seven days before.
-    pub same_hours_last_week: u64,
-    /// Of the calendar month of the day.
-    pub month: u64,
-    /// Of the days of that month that are over.
-    pub month_before_today: u64,
-    /// Of the calendar month before.
-    pub last_month: u64,
-    /// Of the days of the calendar month before that have the numbers of this month's days which are over: on the
-    /// 11th, of its 1st to 10th.
-    pub same_days_last_month: u64,
-    /// Of the last minutes by CreateTime, the current one last.
-    pub minutes: [u32; MINUTES],
-}
-
-impl AccountSummary {
-    /// Messages of all counted types today.
-    pub fn today(&self) -> u64 {
-        self.today_by_type.iter().sum()
-    }
-
-    /// Messages of the day before.
-    pub fn yesterday(&self) -> u64 {
-        self.days[DAYS - 2]
-    }
-}
+pub const MINUTES: usize = AccountSummary::MINUTES;
+/// Days that a summary shows.
+pub const DAYS: usize = AccountSummary::DAYS;
 
 impl Store {
     /// The summaries of all accounts at a time, by account number. They are kept current as messages are counted, so
