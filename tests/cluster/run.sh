@@ -7,50 +7,43 @@ set -euo pipefail
 here="$(cd "$(dirname "$0")" && pwd)"
 binary="$(realpath "${1:?usage: tests/cluster/run.sh BINARY [FILE [CASE]]}")"
 python="${PYTHON:-$here/../../.test-env/venv/bin/python}"
-files=("$here"/test_*.py)
-[ -z "${2:-}" ] || files=("$here/$(basename "$2" .py).py")
 
 export MSGCUBE_FAULT_CYCLES="${MSGCUBE_FAULT_CYCLES:-1}"
-said="$(mktemp)"
-races="$(mktemp)"
-trap 'rm -f "$said" "$races"' EXIT
+notes="$(mktemp -d)"
+trap 'rm -rf "$notes"' EXIT
+touch "$notes/said" "$notes/failed" "$notes/skipped"
 
 run_file() { # NAME
   local started=$SECONDS status=0
   echo "--- $1"
   timeout 1800 "$python" "$here/$1.py" "$binary" "${chosen_case:-}" || status=$?
   echo "$1: $((SECONDS - started)) s"
-  return "$status"
-}
-
-note() { # NAME STATUS
-  case $2 in
+  case $status in
     0) ;;
-    77) skipped+=("$1") ;; # the output says why
-    *) failed+=("$1") ;;
+    77) echo "$1" >>"$notes/skipped" ;; # the output says why
+    *) echo "$1" >>"$notes/failed" ;;
   esac
 }
 
-# One after the other: each starts servers of its own, and there are two cores. Only the races run beside another file, in which
-# processes pause for half a minute.
-failed=() skipped=() chosen_case="${3:-}" races_pid=""
-for file in "${files[@]}"; do
-  name="$(basename "$file" .py)" status=0
-  if [ -z "${2:-}" ]; then
-    [ "$name" != test_races ] || continue
-    if [ "$name" = test_process_faults ]; then
-      run_file test_races >"$races" 2>&1 &
-      races_pid=$!
-    fi
-  fi
-  run_file "$name" | tee -a "$said" || status="${PIPESTATUS[0]}"
-  note "$name" "$status"
+# The first file, and the others one after the other beside it. Each starts servers of its own, and there are two cores, of which
+# the faults leave some time.
+side_by_side() { # NAME NAME...
+  local name
+  for name in "${@:2}"; do run_file "$name"; done >"$notes/beside" 2>&1 &
+  run_file "$1" 2>&1 | tee -a "$notes/said"
+  wait $!
+  tee -a "$notes/said" <"$notes/beside"
+}
+
+chosen_case="${3:-}" first=(test_faults test_sdks test_servers test_store_command) second=(test_process_faults test_races)
+for file in "$here"/test_*.py; do
+  [[ " ${first[*]} ${second[*]} " == *" $(basename "$file" .py) "* ]] || { echo "$file is on no list of $0" >&2; exit 1; }
 done
-if [ -n "$races_pid" ]; then
-  status=0
-  wait "$races_pid" || status=$?
-  cat "$races"
-  note test_races "$status"
+if [ -n "${2:-}" ]; then
+  run_file "$(basename "$2" .py)" | tee -a "$notes/said"
+else
+  side_by_side "${first[@]}"
+  side_by_side "${second[@]}"
 fi
 
 # Cases of paths that do not depend on the store are left out. `wire::on_a_shared_store wire::in_turn` would be all of them.
@@ -74,11 +67,13 @@ wire_cases() {
 if [ -z "${2:-}" ]; then
   started=$SECONDS
   echo "--- wire cases"
-  wire_cases || failed+=("wire cases")
+  wire_cases || echo "wire cases" >>"$notes/failed"
   echo "wire cases: $((SECONDS - started)) s"
 fi
 
 awk '/^[0-9]+ cycles, / { cycles += $1; messages += $3; answers += $6; wrong += $9; cases++ }
-  END { if (cases) print cases " cases with faults: " cycles " cycles, " messages " messages checked, " answers " answers checked, " wrong " wrong" }' "$said"
-[ "${#failed[@]}" -eq 0 ] || { echo "failed: ${failed[*]}" >&2; exit 1; }
-[ "${#skipped[@]}" -eq 0 ] || { echo "skipped: ${skipped[*]}"; exit 77; }
+  END { if (cases) print cases " cases with faults: " cycles " cycles, " messages " messages checked, " answers " answers checked, " wrong " wrong" }' "$notes/said"
+sed 's/^/skipped: /' "$notes/skipped"
+sed 's/^/failed: /' "$notes/failed" >&2
+[ ! -s "$notes/failed" ] || exit 1
+[ ! -s "$notes/skipped" ] || exit 77
