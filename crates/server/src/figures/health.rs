@@ -70,9 +70,10 @@ impl AccountState {
 impl Health {
     /// The health of an account at this time, in Unix seconds.
     pub fn of(store: &Store, now_s: i64, account: &ServedAccount) -> Health {
+        let stored_s = stored_s(store, now_s, account);
         Health {
-            state: state(store, now_s, account),
-            last_message_s: last_message_s(store, now_s, account),
+            state: state_after(store, now_s, account, || stored_s),
+            last_message_s: account.activity.last_message_s().max(stored_s),
             activity: account.activity.report(now_s),
             coverage: store.coverage(account.number, |coverage| coverage.report(now_s)),
         }
@@ -98,10 +99,20 @@ fn is_refusing(reason: &Reason) -> bool {
     matches!(reason, Reason::Refused(_) | Reason::TooMany | Reason::NotDurable)
 }
 
-/// The state of an account at this time, in Unix seconds. It costs about a microsecond.
+/// The state of an account at this time, in Unix seconds. A shared store may be asked for its newest message.
 pub fn state(store: &Store, now_s: i64, account: &ServedAccount) -> AccountState {
+    state_after(store, now_s, account, || stored_s(store, now_s, account))
+}
+
+/// The same, if the newest stored message is known. Then it costs about a microsecond.
+pub fn state_after(
+    store: &Store,
+    now_s: i64,
+    account: &ServedAccount,
+    stored_s: impl FnOnce() -> Option<i64>,
+) -> AccountState {
     let trouble = store.coverage(account.number, |coverage| trouble(coverage, now_s));
-    trouble.unwrap_or_else(|| match last_message_s(store, now_s, account) {
+    trouble.unwrap_or_else(|| match account.activity.last_message_s().max(stored_s()) {
         Some(last_s) if now_s.saturating_sub(last_s) < RECENT_S => AccountState::Receiving,
         Some(_) => AccountState::Quiet,
         // An account without keys of its own has no address to check. A platform brings its messages.
@@ -110,10 +121,9 @@ pub fn state(store: &Store, now_s: i64, account: &ServedAccount) -> AccountState
     })
 }
 
-fn last_message_s(store: &Store, now_s: i64, account: &ServedAccount) -> Option<i64> {
-    // If the figures cannot be read, what was seen since the start is known all the same.
-    let stored_s = store.last_message_s(account.number, now_s).ok().flatten();
-    account.activity.last_message_s().max(stored_s)
+/// None also if the figures cannot be read: what was seen since the start is known all the same.
+fn stored_s(store: &Store, now_s: i64, account: &ServedAccount) -> Option<i64> {
+    store.last_message_s(account.number, now_s).ok().flatten()
 }
 
 /// What a gap in the last 24 hours means. None without a gap.

@@ -33,6 +33,17 @@ pub fn may_read(access: &Access, appid: &str) -> bool {
     access.allows(&Scope::Read(Some(appid.to_owned())))
 }
 
+/// The states of these accounts at a time, in the same order. If their figures cannot be read, they follow from what was
+/// seen since the start.
+pub fn states(store: &Store, accounts: &[Arc<ServedAccount>], now_s: i64) -> Vec<AccountState> {
+    let all = store.summaries(now_s).unwrap_or_default();
+    let of = |account: &Arc<ServedAccount>| {
+        let stored_s = || all.get(account.number.0 as usize)?.last_message_s;
+        health::state_after(store, now_s, account, stored_s)
+    };
+    accounts.iter().map(of).collect()
+}
+
 /// The summaries of these accounts at a time, in the same order.
 ///
 /// # Errors
@@ -46,7 +57,7 @@ pub fn summaries(
     let mut all: Vec<Option<AccountSummary>> = store.summaries(now_s)?.into_iter().map(Some).collect();
     let of = |account: &Arc<ServedAccount>| {
         let summary = all.get_mut(account.number.0 as usize)?.take()?;
-        let state = health::state(store, now_s, account);
+        let state = health::state_after(store, now_s, account, || summary.last_message_s);
         Some(SummarizedAccount { account: account.clone(), state, summary })
     };
     // An account without a summary was added just now.

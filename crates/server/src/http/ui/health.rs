@@ -18,7 +18,7 @@ use super::{draw, overview::shown_state, viewer::Viewer};
 use crate::{
     accounts::registry::ServedAccount,
     auth::api_keys::Access,
-    figures::{health::state, summary::readable},
+    figures::summary::{readable, states},
     http::state::App,
 };
 
@@ -42,8 +42,12 @@ fn page(app: &App, access: &Access, is_admin: bool) -> HealthPage {
     if is_admin {
         checks.extend(process::checks(app, now_s));
     }
-    let mut rows: Vec<HealthRow> =
-        accounts.iter().filter_map(|account| needing(app, now_s, account)).collect();
+    let states = states(&app.store, &accounts, now_s);
+    let mut rows: Vec<HealthRow> = accounts
+        .iter()
+        .zip(states)
+        .filter_map(|(account, state)| needing(account, shown_state(state)))
+        .collect();
     // The accounts come sorted by appid, and sorting keeps that order among equals.
     rows.sort_by_key(|row| row.state);
     let more_accounts = rows.len().saturating_sub(ROWS_MAX);
@@ -52,8 +56,7 @@ fn page(app: &App, access: &Access, is_admin: bool) -> HealthPage {
 }
 
 /// The row of an account that needs attention.
-fn needing(app: &App, now_s: i64, account: &ServedAccount) -> Option<HealthRow> {
-    let state = shown_state(state(&app.store, now_s, account));
+fn needing(account: &ServedAccount, state: ShownState) -> Option<HealthRow> {
     let finding = match state {
         ShownState::Refusing => text!(
             "Messages of the last 24 hours were refused or could not be stored. The checks below say why."
