@@ -21,8 +21,8 @@ sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent.parent / "tests" / f
 import several  # noqa: E402
 from servers import Servers  # noqa: E402
 
-FULL = {"seconds": 8, "rounds": 3, "connections": (1, 64, 512, 1024), "messages": 5_000_000, "users": 370_000, "asked": 20}
-QUICK = {"seconds": 1, "rounds": 1, "connections": (64,), "messages": 50_000, "users": 5_000, "asked": 3}
+FULL = {"seconds": 8, "rounds": 3, "connections": (1, 64, 512, 1024), "messages": 5_000_000, "users": 370_000, "asked": 20, "accounts": 2_000}
+QUICK = {"seconds": 1, "rounds": 1, "connections": (64,), "messages": 50_000, "users": 5_000, "asked": 3, "accounts": 50}
 LONGEST_RANGE = timedelta(days=29)
 # Enough that none waits for a free connection at the fixed rate.
 PACED_CONNECTIONS = 2000
@@ -49,6 +49,18 @@ class Side:
         if "list" not in content:
             raise SystemExit(f"{interface} {begin} {end}: {content}")
         return took, content["list"]
+
+
+    def own(self, path, body=None):
+        """Milliseconds of a call of msgcube's own interface, and its answer."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(
+            f"http://{self.server.address}{path}", data=data, headers={"Authorization": f"Bearer {ADMIN_KEY}"}
+        )
+        started = time.perf_counter()
+        with urllib.request.urlopen(request, timeout=120) as answer:
+            content = json.loads(answer.read())
+        return (time.perf_counter() - started) * 1000, content
 
 
 class Bench(Programs):
@@ -161,6 +173,18 @@ def callbacks(bench):
     bare_inserts(bench)
 
 
+def summary(bench):
+    """All accounts at a glance, of as many accounts as an operator of a platform may have."""
+    accounts, times = bench.sizes["accounts"], []
+    for side in bench.sides:
+        for number in range(accounts):
+            side.own("/v1/accounts", {"appid": f"wxmany{number:012}", "secret": SECRET, "token": TOKEN})
+        asked = [side.own("/v1/summary") for _ in range(bench.sizes["asked"])]
+        assert all(len(found["accounts"]) == accounts + 1 for _, found in asked)
+        times.append(f"{statistics.median(took for took, _ in asked):.1f} ms")
+    bench.row(f"`/v1/summary`, {accounts + 1:,} accounts", *times)
+
+
 def bare_inserts(bench):
     """What a callback waits for at least: an insert that both replicas confirm, one at a time on each shard."""
     rows = (
@@ -190,8 +214,10 @@ def main():
         folder.chmod(0o711)  # PostgreSQL runs as another user
         with Servers.up(folder / "servers", cluster=True, pair=True) as servers:
             bench = Bench(pathlib.Path(sys.argv[1]).resolve(), folder, sizes, servers)
-            callbacks(bench)
+            # First, since the callbacks of both are not the same.
             questions(bench)
+            summary(bench)
+            callbacks(bench)
             for side in bench.sides:
                 side.server.end()
     print(f"{machine()}; everything on the same cores; median of {sizes['rounds']} rounds in turns\n")
