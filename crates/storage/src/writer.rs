@@ -76,6 +76,8 @@ type Losses = HashMap<AccountNumber, Vec<Gap>, foldhash::fast::RandomState>;
 #[derive(Debug, Default)]
 struct WriteQueue {
     jobs: Vec<Job>,
+    /// When the first of these jobs came, in Unix seconds.
+    oldest_s: Option<i64>,
     inserts: inserts::Inserts,
     /// Stretches to remove from the coverage with the next batch.
     losses: Losses,
@@ -186,6 +188,7 @@ impl Ingest {
             return Err(NotDurable(format!("{JOBS_MAX} jobs already wait for the disk")));
         }
         queue.jobs.push(job);
+        queue.oldest_s.get_or_insert_with(|| self.shared.clock.now_s());
         // The writer only sleeps while the queue is empty, so only the first job wakes it.
         let first = queue.jobs.len() == 1;
         drop(queue);
@@ -202,7 +205,8 @@ impl Ingest {
 
     /// Why commits fail or hang at the moment. None if they work.
     pub fn fault(&self) -> Option<String> {
-        let running = lock(&self.shared.committing).map(|stopwatch| stopwatch.elapsed());
+        let committing = lock(&self.shared.committing).map(|stopwatch| stopwatch.elapsed());
+        let running = committing.max(lock(&self.shared.queue).inserts.longest());
         match running.filter(|running| *running > COMMIT_TIME_MAX) {
             Some(running) => Some(format!("the disk has not answered for {} s", running.as_secs())),
             None => lock(&self.shared.fault).clone(),

@@ -36,7 +36,14 @@ pub fn may_read(access: &Access, appid: &str) -> bool {
 /// The states of these accounts at a time, in the same order. If their figures cannot be read, they follow from what was
 /// seen since the start.
 pub fn states(store: &Store, accounts: &[Arc<ServedAccount>], now_s: i64) -> Vec<AccountState> {
-    let all = store.summaries(now_s).unwrap_or_default();
+    let all = match store.summaries(now_s) {
+        Ok(all) => all,
+        // One damaged account says nothing about the others.
+        Err(_) if !store.is_shared() => {
+            return accounts.iter().map(|account| health::state(store, now_s, account)).collect();
+        }
+        Err(_) => Vec::new(),
+    };
     let of = |account: &Arc<ServedAccount>| {
         let stored_s = || all.get(account.number.0 as usize)?.last_message_s;
         health::state_after(store, now_s, account, stored_s)

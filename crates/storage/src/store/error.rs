@@ -17,7 +17,7 @@ impl From<UnknownAccount> for Outcome {
 
 /// No change of a batch became durable, for this reason.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("the store failed: {0}")]
+#[error("cannot make messages durable: {0}")]
 pub struct NotDurable(pub String);
 
 /// A store cannot be opened or read.

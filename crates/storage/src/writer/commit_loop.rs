@@ -21,6 +21,9 @@ const MARK_EVERY_S: i64 = 3;
 const MARK_LAG_S: i64 = 6;
 /// Pause to gather more jobs, if the last batch had many waiters. A sync for a hundred jobs costs the same as for ten.
 const GATHERING: Duration = Duration::from_micros(200);
+/// A mark stays so many seconds before the first message that is not stored yet. The message may have waited before it
+/// joined the queue.
+const MARK_BEFORE_WAITING_S: i64 = 3;
 /// If more seconds lie between two marks, the program did not run all the time: it was suspended, a commit hung, or
 /// the clock was set. That time is not covered.
 const MARK_HOLE_S_MAX: i64 = 10;
@@ -34,6 +37,8 @@ const MANY_WAITERS: usize = 8;
 
 struct JobBatch {
     jobs: Vec<Job>,
+    /// When the first of the jobs came, in Unix seconds.
+    oldest_s: Option<i64>,
     losses: Losses,
     serve: Option<Reason>,
     stopping: bool,
@@ -62,18 +67,19 @@ pub fn write(shared: &Arc<WriterShared>) {
             }
             marked_s = now_s;
         }
+        let stopwatch = Stopwatch::start();
         if batch.serve.is_some() || batch.stopping {
             inserts::wait_for_all(shared);
-            // One of them may have failed.
-            batch.serve = batch.serve.or_else(|| lock(&shared.queue).serve.take());
+            // More of them may have failed.
+            let failed = lock(&shared.queue).serve.take();
+            batch.serve = batch.serve.or(failed);
         } else if shared.store.inserts_max() > 0 {
-            inserts::start(shared, &mut batch.jobs);
+            inserts::start(shared, &mut batch.jobs, batch.oldest_s);
         }
         let mark_due = since_mark_s >= MARK_EVERY_S || batch.stopping;
         let nothing_to_do =
             batch.jobs.is_empty() && batch.serve.is_none() && batch.losses.is_empty() && !mark_due;
         let stopping = batch.stopping;
-        let stopwatch = Stopwatch::start();
         if !nothing_to_do && commit(shared, batch, now_s, mark_due) {
             marked_s = if mark_due { now_s } else { marked_s };
         }
@@ -100,8 +106,14 @@ fn next_batch(shared: &WriterShared) -> JobBatch {
         queue = woken.unwrap_or_else(std::sync::PoisonError::into_inner).0;
         pause = pause_before(shared, &queue);
     }
+    let (jobs, oldest_s) = if pause.is_zero() {
+        (std::mem::take(&mut queue.jobs), queue.oldest_s.take())
+    } else {
+        (Vec::new(), None)
+    };
     JobBatch {
-        jobs: if pause.is_zero() { std::mem::take(&mut queue.jobs) } else { Vec::new() },
+        jobs,
+        oldest_s,
         losses: std::mem::take(&mut queue.losses),
         serve: queue.serve.take(),
         stopping: queue.stopping,
@@ -144,7 +156,9 @@ fn commit(shared: &WriterShared, batch: JobBatch, now_s: i64, mark_due: bool) ->
         let queue = lock(&shared.queue);
         // After the last accepted connection, time is not covered.
         let taken_until_s = queue.last_accept.as_ref().map_or(i64::MAX, |moment| moment.unix_s);
-        let at_s = (now_s - lag_s).min(taken_until_s);
+        let waiting_s = queue.oldest_s.into_iter().chain(queue.inserts.oldest_s()).min();
+        let waiting_s = waiting_s.map_or(i64::MAX, |oldest_s| oldest_s - MARK_BEFORE_WAITING_S);
+        let at_s = (now_s - lag_s).min(taken_until_s).min(waiting_s);
         changes.push(Change::Mark { at_s });
         let last_accept = queue.last_accept.as_ref().filter(|_| batch.stopping);
         changes.extend(last_accept.and_then(|moment| EndMark::new(moment, at_s, queue.socket).to_change()));
@@ -163,9 +177,12 @@ fn commit(shared: &WriterShared, batch: JobBatch, now_s: i64, mark_due: bool) ->
         own.for_each(|outcome| assert_eq!(*outcome, Outcome::Noted, "the writer's own changes are taken"));
     }
     shared.metrics.commit(stopwatch.elapsed(), waiters.len(), result.is_ok());
-    // After a failed insert, the fault lasts until the accounts are served again.
-    if result.is_err() || lock(&shared.queue).serve.is_none() {
-        shared.set_fault(result.as_ref().err());
+    {
+        // After a failed insert, the fault lasts until the accounts are served again.
+        let queue = lock(&shared.queue);
+        if result.is_err() || queue.serve.is_none() {
+            shared.set_fault(result.as_ref().err());
+        }
     }
     restore_after_fault(shared, serving, batch.losses, result.is_ok());
     notify_waiters(shared, waiters, result, first);

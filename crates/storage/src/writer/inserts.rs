@@ -1,16 +1,16 @@
 //! Stores messages beside other commits, for stores that can. Several batches are stored at the same time, so that a message
 //! does not wait for the end of the batch before it.
 //!
-//! A mark needs none of these inserts: everything before it was answered, or is recorded as lost. But after one failed,
-//! nothing is covered until all of them have ended.
+//! A mark does not pass the messages that wait or are being stored: their callers may be gone, and would record no loss.
+//! After an insert failed, nothing is covered until all of them have ended.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use counting::Reason;
 use system::{clock::Stopwatch, sync::lock};
 
 use super::{
-    EndOnPanic, Job, WriteQueue, WriterShared,
+    EndOnPanic, Job, WriterShared,
     commit_loop::{Waiter, notify_waiters},
 };
 use crate::store::{Change, NotDurable, Outcome};
@@ -22,49 +22,75 @@ const EVERY: Duration = Duration::from_millis(80);
 /// The inserts that run, and when the last one started.
 #[derive(Debug, Default)]
 pub struct Inserts {
-    running: usize,
+    /// By number, so in the order of their starts.
+    running: BTreeMap<u64, RunningInsert>,
     started: Option<Stopwatch>,
+    next: u64,
+}
+
+#[derive(Debug)]
+struct RunningInsert {
+    since: Stopwatch,
+    /// When the first of its jobs came, in Unix seconds.
+    oldest_s: Option<i64>,
 }
 
 impl Inserts {
     /// How long until the next one may start. None: until one ends.
     pub fn pause(&self, max: usize) -> Option<Duration> {
         let since = self.started.map_or(EVERY, |started| started.elapsed());
-        (self.running < max).then(|| EVERY.saturating_sub(since))
+        (self.running.len() < max).then(|| EVERY.saturating_sub(since))
+    }
+
+    /// When the first job of those that run came, in Unix seconds.
+    pub fn oldest_s(&self) -> Option<i64> {
+        self.running.values().filter_map(|insert| insert.oldest_s).min()
+    }
+
+    /// How long the oldest one runs.
+    pub fn longest(&self) -> Option<Duration> {
+        self.running.values().next().map(|insert| insert.since.elapsed())
+    }
+
+    fn begin(&mut self, oldest_s: Option<i64>) -> u64 {
+        let (number, since) = (self.next, Stopwatch::start());
+        self.next += 1;
+        self.started = Some(since);
+        self.running.insert(number, RunningInsert { since, oldest_s });
+        number
     }
 }
 
 /// An insert that runs.
 struct Insert {
     shared: Arc<WriterShared>,
+    number: u64,
     changes: usize,
     stopwatch: Stopwatch,
     /// None after the end.
     waiters: Option<Vec<Waiter>>,
 }
 
-/// Takes the jobs that only store messages, and starts to store them.
-pub fn start(shared: &Arc<WriterShared>, jobs: &mut Vec<Job>) {
+/// Takes the jobs that only store messages, and starts to store them. `oldest_s`: when the first of all jobs came, in Unix
+/// seconds.
+pub fn start(shared: &Arc<WriterShared>, jobs: &mut Vec<Job>, oldest_s: Option<i64>) {
     let messages: Vec<Job> = jobs.extract_if(.., |job| job.is_of_messages()).collect();
     if messages.is_empty() {
         return;
     }
     let mut changes: Vec<Change> = Vec::new();
     let waiters = messages.into_iter().map(|job| Waiter::of(job, &mut changes)).collect();
-    let stopwatch = Stopwatch::start();
-    {
-        let inserts = &mut lock(&shared.queue).inserts;
-        inserts.running += 1;
-        inserts.started = Some(stopwatch);
-    }
-    let insert = Insert { shared: shared.clone(), changes: changes.len(), stopwatch, waiters: Some(waiters) };
+    let number = lock(&shared.queue).inserts.begin(oldest_s);
+    let (shared_here, stopwatch) = (shared.clone(), Stopwatch::start());
+    let insert =
+        Insert { shared: shared_here, number, changes: changes.len(), stopwatch, waiters: Some(waiters) };
     shared.store.insert(changes, Box::new(move |result| insert.end(result)));
 }
 
 /// Waits until no insert runs.
 pub fn wait_for_all(shared: &WriterShared) {
     let mut queue = lock(&shared.queue);
-    while queue.inserts.running > 0 {
+    while !queue.inserts.running.is_empty() {
         queue = shared.wake.wait(queue).unwrap_or_else(std::sync::PoisonError::into_inner);
     }
 }
@@ -75,28 +101,24 @@ impl Insert {
     }
 
     fn finish(&mut self, result: Result<Vec<Outcome>, NotDurable>) {
-        let _guard = EndOnPanic;
+        // After a panic in the store its batch has failed, and the process goes on.
+        let _guard = (!std::thread::panicking()).then_some(EndOnPanic);
         let Some(waiters) = self.waiters.take() else { return };
         if let Ok(outcomes) = &result {
             // A missing outcome would acknowledge messages that are not stored.
             assert_eq!(outcomes.len(), self.changes, "an outcome for each change");
         }
         self.shared.metrics.commit(self.stopwatch.elapsed(), waiters.len(), result.is_ok());
+        let mut queue = lock(&self.shared.queue);
+        queue.inserts.running.remove(&self.number);
         if let Err(error) = &result {
+            queue.serve_anew(Reason::NotDurable);
+            // Under the lock of the queue, so that a commit that succeeds does not end the fault.
             self.shared.set_fault(Some(error));
         }
-        lock(&self.shared.queue).insert_ended(result.is_ok());
+        drop(queue);
         self.shared.wake.notify_one();
         notify_waiters(&self.shared, waiters, result, 0);
-    }
-}
-
-impl WriteQueue {
-    fn insert_ended(&mut self, is_durable: bool) {
-        self.inserts.running -= 1;
-        if !is_durable {
-            self.serve_anew(Reason::NotDurable);
-        }
     }
 }
 

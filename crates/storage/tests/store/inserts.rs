@@ -93,15 +93,17 @@ async fn several_inserts_run_at_once_and_others_gather_until_one_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn facts_and_marks_do_not_wait_for_inserts() {
+async fn facts_do_not_wait_for_inserts_and_marks_do_not_pass_them() {
     let run = start().await;
     let told = run.send_alone(1).await;
     run.fact("a").await;
-    // The first mark comes after 3 s, and covers until 6 s before it.
-    until("a mark", async || run.is_marked(1, 2)).await;
-    assert!(!told.is_finished());
+    // A mark comes every 3 s, and covers until 6 s before it.
+    tokio::time::sleep(std::time::Duration::from_secs(11)).await;
+    assert!(!told.is_finished() && !run.is_marked(1, 2));
+    assert!(run.ingest.fault().is_some(), "an insert that hangs is a fault");
     run.end(0, true);
     assert_eq!(told.await.unwrap().unwrap(), Outcome::Counted);
+    until("a mark", async || run.is_marked(1, 2)).await;
     run.writer.stop();
 }
 

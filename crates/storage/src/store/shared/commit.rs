@@ -185,6 +185,10 @@ impl SharedCore {
         marked_s: Option<i64>,
     ) -> Result<Vec<(usize, Outcome)>, NotDurable> {
         self.insert_or_try_again(rows, !decided.is_empty()).await?;
+        if decided.iter().any(|(_, change)| begins(change)) {
+            // ClickHouse is back, and no other insert runs.
+            *lock(&self.unconfirmed) = None;
+        }
         let outcomes = if decided.is_empty() { Vec::new() } else { self.commit_decided(decided).await? };
         if let Some(at_s) = marked_s {
             self.mark(at_s).await?;
@@ -199,10 +203,8 @@ impl SharedCore {
         let asked_s = self.clock.now_s();
         let mut turn = self.state.turn().await?;
         let right_s = self.right_s(asked_s, turn.now_s());
-        let begins =
-            |(_, change): &(usize, Change)| matches!(change, Change::Serve { .. } | Change::Resume { .. });
         let own_marked_s = *lock(&self.own_marked_s);
-        let service = if changes.iter().any(begins) {
+        let service = if changes.iter().any(|(_, change)| begins(change)) {
             ServiceState::new(&turn.processes().await?, &self.folder.name, own_marked_s)
         } else {
             ServiceState { is_other_alive: true, marked_s: self.state.service_mark(), own_marked_s }
@@ -318,6 +320,10 @@ impl SharedCore {
         }
         Ok(())
     }
+}
+
+fn begins(change: &Change) -> bool {
+    matches!(change, Change::Serve { .. } | Change::Resume { .. })
 }
 
 /// The start of service, at another second if one is given.
