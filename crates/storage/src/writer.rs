@@ -5,6 +5,7 @@ mod begin;
 mod commit_loop;
 mod inserts;
 mod serving;
+mod waiter;
 
 use std::{
     collections::HashSet,

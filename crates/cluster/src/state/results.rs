@@ -113,7 +113,7 @@ pub async fn read(
     if periods.len() > PERIODS_MAX {
         return Err(StateError::Refused(format!("more than {PERIODS_MAX} periods in one question")));
     }
-    let Columns { granularities, starts, first_days, last_days } = Columns::of(periods.iter());
+    let PeriodColumns { granularities, starts, first_days, last_days } = PeriodColumns::of(periods.iter());
     let rows = pools.ask(READ, &[&appid, &granularities, &starts, &first_days, &last_days]).await?;
     let results = rows.iter().map(|row| {
         let generation: Option<i64> = row.try_get(1)?;
@@ -127,8 +127,8 @@ pub async fn read(
 pub async fn store(pools: &Pools, appid: &str, results: &[NewResult]) -> Result<usize, StateError> {
     let mut stored = 0;
     for some in results.chunks(PERIODS_MAX) {
-        let Columns { granularities, starts, first_days, last_days } =
-            Columns::of(some.iter().map(|result| &result.period));
+        let PeriodColumns { granularities, starts, first_days, last_days } =
+            PeriodColumns::of(some.iter().map(|result| &result.period));
         let generations: Vec<i64> = some.iter().map(|result| result.ticket.generation).collect();
         let bodies: Vec<&[u8]> = some.iter().map(|result| &*result.body).collect();
         let values: [&(dyn ToSql + Sync); 7] =
@@ -139,16 +139,16 @@ pub async fn store(pools: &Pools, appid: &str, results: &[NewResult]) -> Result<
 }
 
 /// Periods as columns of a table.
-struct Columns {
+struct PeriodColumns {
     granularities: Vec<i16>,
     starts: Vec<i32>,
     first_days: Vec<i32>,
     last_days: Vec<i32>,
 }
 
-impl Columns {
-    fn of<'a>(periods: impl Iterator<Item = &'a ClosedPeriod> + Clone) -> Columns {
-        Columns {
+impl PeriodColumns {
+    fn of<'a>(periods: impl Iterator<Item = &'a ClosedPeriod> + Clone) -> PeriodColumns {
+        PeriodColumns {
             granularities: periods.clone().map(|period| period.granularity).collect(),
             starts: periods.clone().map(|period| period.start).collect(),
             first_days: periods.clone().map(|period| period.first_day).collect(),

@@ -8,10 +8,13 @@ use std::{
 use counting::{Gap, Reason};
 use system::{clock::Stopwatch, sync::lock};
 
-use super::{COMMIT_TIME_MAX, Job, Losses, WriteQueue, WriterShared, inserts};
+use super::{
+    COMMIT_TIME_MAX, Job, Losses, WriteQueue, WriterShared, inserts,
+    waiter::{MANY_WAITERS, Waiter, notify_waiters},
+};
 use crate::{
     planned_stop::EndMark,
-    store::{Change, NotDurable, Outcome},
+    store::{Change, Outcome},
 };
 
 /// Interval of the mark in seconds. With the lag, the mark is at most 9 s old while commits succeed.
@@ -31,9 +34,6 @@ const MARK_HOLE_S_MAX: i64 = 10;
 const TICK: Duration = Duration::from_secs(1);
 /// Pause after a failed save.
 const PAUSE_AFTER_FAILED_SAVE: Duration = Duration::from_secs(10);
-
-/// From this number of waiters on, notifying them from the runtime is cheaper.
-const MANY_WAITERS: usize = 8;
 
 struct JobBatch {
     jobs: Vec<Job>,
@@ -203,80 +203,6 @@ fn restore_after_fault(shared: &WriterShared, served: Option<Reason>, losses: Lo
     if !is_durable {
         // Wait a little, so that failing commits do not spin. Without jobs the next try comes after a tick.
         std::thread::sleep(Duration::from_millis(200));
-    }
-}
-
-pub enum Waiter {
-    One(tokio::sync::oneshot::Sender<Result<Outcome, NotDurable>>),
-    Many(tokio::sync::oneshot::Sender<Result<Vec<Outcome>, NotDurable>>, usize),
-}
-
-impl Job {
-    /// True if it stores messages and nothing else.
-    pub fn is_of_messages(&self) -> bool {
-        let is_message =
-            |change: &Change| matches!(change, Change::Message { .. } | Change::Quarantine { .. });
-        match self {
-            Job::One(change, _) => is_message(change),
-            Job::Many(changes, _) => changes.iter().all(is_message),
-        }
-    }
-}
-
-impl Waiter {
-    pub fn of(job: Job, changes: &mut Vec<Change>) -> Waiter {
-        match job {
-            Job::One(change, sender) => {
-                changes.push(change);
-                Waiter::One(sender)
-            }
-            Job::Many(many, sender) => {
-                let count = many.len();
-                changes.extend(many);
-                Waiter::Many(sender, count)
-            }
-        }
-    }
-
-    fn changes(&self) -> usize {
-        match self {
-            Waiter::One(_) => 1,
-            Waiter::Many(_, count) => *count,
-        }
-    }
-}
-
-/// Notifies all waiters, from the runtime if they are many.
-pub fn notify_waiters(
-    shared: &WriterShared,
-    waiters: Vec<Waiter>,
-    result: Result<Vec<Outcome>, NotDurable>,
-    first: usize,
-) {
-    match &shared.notifier {
-        Some(notifier) if waiters.len() >= MANY_WAITERS => {
-            if let Err(unsent) = notifier.send(Box::new(move || send_outcomes(waiters, result, first))) {
-                unsent.0();
-            }
-        }
-        _ => send_outcomes(waiters, result, first),
-    }
-}
-
-/// Sends each waiter its outcomes. A waiter that is gone is ignored.
-fn send_outcomes(waiters: Vec<Waiter>, result: Result<Vec<Outcome>, NotDurable>, first: usize) {
-    let mut outcomes = result.map(|outcomes| outcomes.into_iter().skip(first));
-    for waiter in waiters {
-        match (waiter, &mut outcomes) {
-            (Waiter::One(sender), Ok(outcomes)) => {
-                drop(sender.send(outcomes.next().ok_or_else(|| NotDurable("no outcome".to_owned()))));
-            }
-            (Waiter::Many(sender, count), Ok(outcomes)) => {
-                drop(sender.send(Ok(outcomes.take(count).collect())));
-            }
-            (Waiter::One(sender), Err(error)) => drop(sender.send(Err(error.clone()))),
-            (Waiter::Many(sender, _), Err(error)) => drop(sender.send(Err(error.clone()))),
-        }
     }
 }
 

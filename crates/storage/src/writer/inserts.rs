@@ -11,7 +11,7 @@ use system::{clock::Stopwatch, sync::lock};
 
 use super::{
     EndOnPanic, Job, WriterShared,
-    commit_loop::{Waiter, notify_waiters},
+    waiter::{Waiter, notify_waiters},
 };
 use crate::store::{Change, NotDurable, Outcome};
 
