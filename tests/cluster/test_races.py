@@ -250,9 +250,9 @@ def bind_once(pair, appid, number, ways):
     taken = [answer.status == 200 for answer in answers]
     expected = 2 if ways[0][1:] == ways[1][1:] else 1
     assert sum(taken) == expected, (ways, answers)
+    again = [lambda send=send, process=way[0]: send(process).status for way in ways for send in sends]
+    assert pair.at_once(*again) == [200 if was_taken else 403 for was_taken in taken] * len(ways), "sent again"
     for process, _, _ in ways:
-        for send, was_taken in zip(sends, taken):
-            assert send(process).status == (200 if was_taken else 403), "sent again"
         assert process.counted(appid) == expected
         bound = process.own("GET", f"/v1/accounts/{appid}")["platforms"]
         _, platform, to = ways[taken.index(True)]
