@@ -132,7 +132,8 @@ impl Store {
         }
     }
 
-    /// Makes messages durable without blocking. Calls `told` with one outcome for each change, on any thread.
+    /// Makes messages durable, and then calls `told` with one outcome for each change. Does not block if
+    /// [`Store::inserts_max`] is more than 0; `told` may then run on another thread.
     pub fn insert(&self, changes: Vec<Change>, told: Told) {
         match self {
             Store::Memory(store) => store.insert(changes, told),

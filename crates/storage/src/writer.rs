@@ -3,18 +3,15 @@
 
 mod begin;
 mod commit_loop;
+mod fault;
 mod inserts;
 mod serving;
 mod waiter;
 
 use std::{
     collections::HashSet,
-    sync::{
-        Arc, Condvar, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Condvar, Mutex, atomic::AtomicBool},
     thread::JoinHandle,
-    time::Duration,
 };
 
 use counting::{Gap, Reason};
@@ -68,9 +65,6 @@ type Notification = Box<dyn FnOnce() + Send>;
 /// Limit of jobs in the queue. As many may be in each batch that is being written. Callbacks above the limit are closed
 /// at once.
 const JOBS_MAX: usize = 4096;
-/// A commit that takes longer is reported as a fault.
-const COMMIT_TIME_MAX: Duration = Duration::from_secs(5);
-
 /// Lost stretches of time by account.
 type Losses = HashMap<AccountNumber, Vec<Gap>, foldhash::fast::RandomState>;
 
@@ -202,16 +196,6 @@ impl Ingest {
     /// Removes a stretch, in Unix seconds, from an account's coverage. It becomes durable with the next batch.
     pub fn lose(&self, account: AccountNumber, from_s: i64, to_s: i64, reason: Reason) {
         lock(&self.shared.queue).lose(account, Gap { from_s, to_s, reason });
-    }
-
-    /// Why commits fail or hang at the moment. None if they work.
-    pub fn fault(&self) -> Option<String> {
-        let committing = lock(&self.shared.committing).map(|stopwatch| stopwatch.elapsed());
-        let running = committing.max(lock(&self.shared.queue).inserts.longest());
-        match running.filter(|running| *running > COMMIT_TIME_MAX) {
-            Some(running) => Some(format!("the disk has not answered for {} s", running.as_secs())),
-            None => lock(&self.shared.fault).clone(),
-        }
     }
 
     /// Removes the current second from the coverage of all served accounts.
@@ -367,27 +351,6 @@ impl Drop for EndOnPanic {
                 "a thread of the writer panicked; ending now, so that a restart continues from the disk"
             );
             std::process::abort();
-        }
-    }
-}
-
-impl WriterShared {
-    fn set_fault(&self, fault: Option<&NotDurable>) {
-        let was_faulty = self.is_faulty.swap(fault.is_some(), Ordering::Relaxed);
-        match fault {
-            Some(error) if !was_faulty && self.store.is_shared() => {
-                tracing::error!(%error, "commits fail; callbacks are not acknowledged until ClickHouse and PostgreSQL confirm them");
-            }
-            Some(error) if !was_faulty => {
-                tracing::error!(%error, "commits fail; callbacks are not acknowledged until this is fixed; check disk space and permissions");
-            }
-            None if was_faulty => {
-                tracing::info!("commits succeed again; the time in between is a gap (not_durable)");
-            }
-            _ => {}
-        }
-        if fault.is_some() || was_faulty {
-            *lock(&self.fault) = fault.map(ToString::to_string);
         }
     }
 }

@@ -18,9 +18,10 @@ const REPLICATED_SETTINGS: &str =
 const SINGLE_SETTINGS: &str = "non_replicated_deduplication_window = 0";
 /// A confirmed row is on the disk, not only in memory.
 const SETTINGS: &str = "fsync_after_insert = 1, fsync_part_directory = 1";
-/// Each insert makes small parts. By default a server merges five of them with all rows of up to 5 MB, again and again.
-/// Versions without this setting do that.
-const NEWER_SETTING: (&str, &str) = ("merge_selector_base", "10");
+/// Each insert makes small parts. By default (5), a server merges each five of them with up to 5 MB of older rows, so the
+/// same rows are written again and again. Older versions do not have this setting.
+const MERGE_SETTING: &str = "merge_selector_base";
+const MERGE_SETTING_VALUE: u32 = 10;
 
 /// A table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +92,7 @@ impl MessageTable {
         }
     }
 
-    fn create_sql(self, is_replicated: bool, has_newer_setting: bool) -> String {
+    fn create_sql(self, is_replicated: bool, has_merge_setting: bool) -> String {
         let columns: Vec<String> =
             self.columns().iter().map(|(name, of_type)| format!("{name} {of_type}")).collect();
         // Of rows with one identity the one with the greatest `first` stays: the one that was received first.
@@ -100,16 +101,17 @@ impl MessageTable {
         } else {
             ("ReplacingMergeTree(first)", SINGLE_SETTINGS)
         };
-        let newer = match NEWER_SETTING {
-            (name, value) if has_newer_setting => format!(", {name} = {value}"),
-            _ => String::new(),
+        let merges = if has_merge_setting {
+            format!(", {MERGE_SETTING} = {MERGE_SETTING_VALUE}")
+        } else {
+            String::new()
         };
         let partition = match self.partition_key() {
             "" => String::new(),
             key => format!(" PARTITION BY {key}"),
         };
         format!(
-            "CREATE TABLE IF NOT EXISTS {} ({}) ENGINE = {engine}{partition} ORDER BY ({}) SETTINGS {settings}, {SETTINGS}{newer} COMMENT ?",
+            "CREATE TABLE IF NOT EXISTS {} ({}) ENGINE = {engine}{partition} ORDER BY ({}) SETTINGS {settings}, {SETTINGS}{merges} COMMENT ?",
             self.name(),
             columns.join(", "),
             self.sorting_key()
@@ -134,7 +136,7 @@ pub async fn create(
     };
     run(client.query("CREATE DATABASE IF NOT EXISTS ?").bind(Identifier(database))).await?;
     let known = client.query("SELECT count() FROM system.merge_tree_settings WHERE name = ?");
-    let known = within(url, TIME_MAX, known.bind(NEWER_SETTING.0).fetch_one::<u64>()).await;
+    let known = within(url, TIME_MAX, known.bind(MERGE_SETTING).fetch_one::<u64>()).await;
     let known =
         known.map_err(|failure| ClickHouseError::Server { url: url.to_owned(), what: failure.what })?;
     let client = client.clone().with_database(database);

@@ -25,7 +25,7 @@ CROSS JOIN LATERAL (
   SELECT EXISTS (SELECT FROM late
     WHERE appid = $1 AND day BETWEEN p.first_day AND p.last_day AND until > clock_timestamp()) AS late) w
 ORDER BY p.place";
-/// Of several processes, all store in one order, so that none waits for another in a circle.
+/// All processes store in the same order, so there is no deadlock.
 const STORE: &str = "
 INSERT INTO result (appid, granularity, start, generation, body)
 SELECT $1, p.granularity, p.start, p.generation, p.body

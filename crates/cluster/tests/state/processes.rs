@@ -96,7 +96,7 @@ async fn rows_of_processes_are_stored_with_the_turn_or_not_at_all() {
     .await;
 }
 
-/// Else time in which nobody served would be covered, before the fact that says so is known.
+/// Otherwise, time in which nobody served counts as covered until the fact that says so is known.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs servers: tests/cluster/run.sh"]
 async fn a_mark_is_known_only_after_the_facts_before_it() {

@@ -9,12 +9,14 @@ use counting::{Gap, Reason};
 use system::{clock::Stopwatch, sync::lock};
 
 use super::{
-    COMMIT_TIME_MAX, Job, Losses, WriteQueue, WriterShared, inserts,
+    Job, Losses, WriteQueue, WriterShared,
+    fault::COMMIT_TIME_MAX,
+    inserts,
     waiter::{MANY_WAITERS, Waiter, notify_waiters},
 };
 use crate::{
     planned_stop::EndMark,
-    store::{Change, Outcome},
+    store::{Change, NotDurable, Outcome},
 };
 
 /// Interval of the mark in seconds. With the lag, the mark is at most 9 s old while commits succeed.
@@ -177,30 +179,28 @@ fn commit(shared: &WriterShared, batch: JobBatch, now_s: i64, mark_due: bool) ->
         own.for_each(|outcome| assert_eq!(*outcome, Outcome::Noted, "the writer's own changes are taken"));
     }
     shared.metrics.commit(stopwatch.elapsed(), waiters.len(), result.is_ok());
-    {
-        // After a failed insert, the fault lasts until the accounts are served again.
-        let queue = lock(&shared.queue);
-        if result.is_err() || queue.serve.is_none() {
-            shared.set_fault(result.as_ref().err());
-        }
-    }
-    restore_after_fault(shared, serving, batch.losses, result.is_ok());
+    note_result(shared, serving, batch.losses, result.as_ref().err());
     notify_waiters(shared, waiters, result, first);
     !shared.is_faulty.load(Ordering::Relaxed)
 }
 
-/// After a fault, puts the losses back into the queue and serves all accounts again, with a gap since the last mark.
-fn restore_after_fault(shared: &WriterShared, served: Option<Reason>, losses: Losses, is_durable: bool) {
+/// Notes whether commits work. After a fault, puts the losses back into the queue and serves all accounts again, with a
+/// gap since the last mark.
+fn note_result(shared: &WriterShared, served: Option<Reason>, losses: Losses, error: Option<&NotDurable>) {
     let mut queue = lock(&shared.queue);
-    if !is_durable {
+    if error.is_some() {
         // The start itself, or the time after the last mark, is not durable yet.
         queue.serve_anew(served.unwrap_or(Reason::NotDurable));
         for (account, gaps) in losses {
             gaps.into_iter().for_each(|gap| queue.lose(account, gap));
         }
     }
+    // After a failed insert, the fault lasts until the accounts are served again.
+    let is_over = error.is_none() && queue.serve.is_none();
+    let changed = if error.is_some() || is_over { shared.set_fault(&queue, error) } else { None };
     drop(queue);
-    if !is_durable {
+    shared.log_fault(changed, error);
+    if error.is_some() {
         // Wait a little, so that failing commits do not spin. Without jobs the next try comes after a tick.
         std::thread::sleep(Duration::from_millis(200));
     }

@@ -59,6 +59,12 @@ impl Inserts {
         self.running.insert(number, RunningInsert { since, oldest_s });
         number
     }
+
+    /// Returns how long it ran.
+    fn end(&mut self, number: u64) -> Duration {
+        let ended = self.running.remove(&number);
+        ended.map_or(Duration::ZERO, |insert| insert.since.elapsed())
+    }
 }
 
 /// An insert that runs.
@@ -66,7 +72,6 @@ struct Insert {
     shared: Arc<WriterShared>,
     number: u64,
     changes: usize,
-    stopwatch: Stopwatch,
     /// None after the end.
     waiters: Option<Vec<Waiter>>,
 }
@@ -81,9 +86,7 @@ pub fn start(shared: &Arc<WriterShared>, jobs: &mut Vec<Job>, oldest_s: Option<i
     let mut changes: Vec<Change> = Vec::new();
     let waiters = messages.into_iter().map(|job| Waiter::of(job, &mut changes)).collect();
     let number = lock(&shared.queue).inserts.begin(oldest_s);
-    let (shared_here, stopwatch) = (shared.clone(), Stopwatch::start());
-    let insert =
-        Insert { shared: shared_here, number, changes: changes.len(), stopwatch, waiters: Some(waiters) };
+    let insert = Insert { shared: shared.clone(), number, changes: changes.len(), waiters: Some(waiters) };
     shared.store.insert(changes, Box::new(move |result| insert.end(result)));
 }
 
@@ -108,16 +111,16 @@ impl Insert {
             // A missing outcome would acknowledge messages that are not stored.
             assert_eq!(outcomes.len(), self.changes, "an outcome for each change");
         }
-        self.shared.metrics.commit(self.stopwatch.elapsed(), waiters.len(), result.is_ok());
         let mut queue = lock(&self.shared.queue);
-        queue.inserts.running.remove(&self.number);
-        if let Err(error) = &result {
+        let took = queue.inserts.end(self.number);
+        let changed = result.as_ref().err().and_then(|error| {
             queue.serve_anew(Reason::NotDurable);
-            // Under the lock of the queue, so that a commit that succeeds does not end the fault.
-            self.shared.set_fault(Some(error));
-        }
+            self.shared.set_fault(&queue, Some(error))
+        });
         drop(queue);
         self.shared.wake.notify_one();
+        self.shared.log_fault(changed, result.as_ref().err());
+        self.shared.metrics.commit(took, waiters.len(), result.is_ok());
         notify_waiters(&self.shared, waiters, result, 0);
     }
 }

@@ -40,20 +40,15 @@ impl Shared {
         let mut marked_s = None;
         let mut outcomes = Vec::with_capacity(changes.len());
         for change in changes {
-            outcomes.push(match change {
-                Change::Message { account, message } => rows.add(&self.core, *account, message),
-                Change::Quarantine { account, message } => {
-                    rows.add_quarantined(&self.core, *account, message)
-                }
-                Change::Mark { at_s } => {
-                    marked_s = Some(*at_s);
-                    Outcome::Noted
-                }
-                other => {
-                    decided.push((outcomes.len(), other.clone()));
-                    Outcome::Noted
-                }
-            });
+            if let Some(outcome) = rows.add_change(&self.core, change) {
+                outcomes.push(outcome);
+                continue;
+            }
+            match change {
+                Change::Mark { at_s } => marked_s = Some(*at_s),
+                other => decided.push((outcomes.len(), other.clone())),
+            }
+            outcomes.push(Outcome::Noted);
         }
         let core = self.core.clone();
         let task = async move { core.commit(decided, rows, marked_s).await };
@@ -67,16 +62,9 @@ impl Shared {
     /// See [`crate::store::Store::insert`].
     pub fn insert(&self, changes: &[Change], told: Told) {
         let mut rows = Rows::default();
-        let outcomes: Vec<Outcome> = changes
-            .iter()
-            .map(|change| match change {
-                Change::Message { account, message } => rows.add(&self.core, *account, message),
-                Change::Quarantine { account, message } => {
-                    rows.add_quarantined(&self.core, *account, message)
-                }
-                _ => Outcome::Failed("an insert contains messages only".to_owned()),
-            })
-            .collect();
+        let other = || Outcome::Failed("an insert contains messages only".to_owned());
+        let outcomes: Vec<Outcome> =
+            changes.iter().map(|change| rows.add_change(&self.core, change).unwrap_or_else(other)).collect();
         let core = self.core.clone();
         self.runtime.spawn(async move { told(core.insert_or_keep(rows).await.map(|()| outcomes)) });
     }

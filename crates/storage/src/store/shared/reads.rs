@@ -53,12 +53,7 @@ impl Shared {
         let periods: Vec<Period> = spans.iter().filter_map(|span| span.period()).collect();
         let mut whole = self.periods(account, &periods, true)?.into_iter();
         let slices = spans.iter().map(|span| match span {
-            Span::Period(_) => {
-                let counts = whole.next();
-                let counts =
-                    counts.ok_or_else(|| StoreError::Servers("a period has no figures".to_owned()))?;
-                Ok(slice_of(&counts))
-            }
+            Span::Period(_) => whole.next().as_ref().map(slice_of).ok_or_else(no_figures),
             Span::Days(from, to) => self.range(account, *from, *to),
         });
         slices.collect()
@@ -71,8 +66,7 @@ impl Shared {
         let counts = self.runtime.wait(async move {
             core.messages.figures(&appid, &Buckets::range(from_s, to_s), true).await
         })??;
-        let counts = counts.first();
-        counts.map(slice_of).ok_or_else(|| StoreError::Servers("a range has no figures".to_owned()))
+        counts.first().map(slice_of).ok_or_else(no_figures)
     }
 
     /// The figures of periods, in their order. Periods of one length are counted together.
@@ -98,7 +92,7 @@ impl Shared {
             self.runtime.spawn(async move { core.store_results(&appid, to_store).await });
         }
         let all: Option<Vec<PeriodCounts>> = known.into_iter().collect();
-        all.ok_or_else(|| StoreError::Servers("a period has no figures".to_owned()))
+        all.ok_or_else(no_figures)
     }
 
     /// See [`crate::store::Store::new_users`].
@@ -216,6 +210,11 @@ fn stretches(unknown: Vec<Unknown>) -> Vec<Vec<Unknown>> {
         && first.period.granularity() == last.period.granularity()
         && Buckets::of_periods(first.period, last.period).len() <= JOINED_MAX;
     if is_joined { vec![stretches.into_iter().flatten().collect()] } else { stretches }
+}
+
+/// The answer of the servers lacks a period. That is never a period without messages.
+fn no_figures() -> StoreError {
+    StoreError::Servers("ClickHouse answered without the figures of a period".to_owned())
 }
 
 fn follows(before: Period, next: Period) -> bool {

@@ -9,7 +9,7 @@ use cluster::messages::{MessageId, MessageRow, QuarantinedRow};
 use counting::{Content, Message, day_of};
 
 use super::SharedCore;
-use crate::store::{AccountNumber, Outcome, QuarantinedMessage};
+use crate::store::{AccountNumber, Change, Outcome, QuarantinedMessage};
 
 /// Of the rows that were not confirmed, so many are tried again to find out whether ClickHouse is back.
 const TRIED_AGAIN_MAX: usize = 16;
@@ -44,6 +44,15 @@ impl Rows {
         }
     }
 
+    /// Adds the row of a message. None: the change is no message.
+    pub fn add_change(&mut self, core: &SharedCore, change: &Change) -> Option<Outcome> {
+        match change {
+            Change::Message { account, message } => Some(self.add(core, *account, message)),
+            Change::Quarantine { account, message } => Some(self.add_quarantined(core, *account, message)),
+            _ => None,
+        }
+    }
+
     pub fn add(&mut self, core: &SharedCore, number: AccountNumber, message: &Message) -> Outcome {
         let account = match core.accounts.get(number) {
             Ok(account) => account,
@@ -73,7 +82,7 @@ impl Rows {
         Outcome::Counted
     }
 
-    pub fn add_quarantined(
+    fn add_quarantined(
         &mut self,
         core: &SharedCore,
         number: AccountNumber,
