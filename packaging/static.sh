@@ -28,7 +28,8 @@ cp "$usual" "$binary"
 [ ! -e "$target/static/usual" ] || mv -f "$target/static/usual" "$usual"
 
 # A file that names a loader is not static.
-if readelf -lW "$binary" | grep -q INTERP; then
+headers="$(readelf -lW "$binary")"
+if [[ "$headers" == *INTERP* ]]; then
   echo "$binary asks for a loader: it is not static" >&2
   exit 1
 fi

@@ -198,5 +198,5 @@ release="$(packaging/release.sh 2>>"$work/build")" || { tail -n 20 "$work/build"
 mkdir "$work/archive"
 tar -C "$work/archive" -xzf "$release"/*.tar.gz
 for program in "$work"/archive/*/msgcube; do "$program" --version; done
-tar -tf "$release"/*-container.tar | grep -q '^./usr/bin/msgcube$' || fail "the container's root has no program"
+tar -tf "$release"/*-container.tar | grep -x ./usr/bin/msgcube || fail "the container's root has no program"
 part "end"

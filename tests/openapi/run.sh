@@ -25,7 +25,7 @@ for _ in $(seq 1000); do
 done
 [ -n "$base" ] || { cat "$work/out" "$work/log"; echo "the program printed no address" >&2; exit 1; }
 
-value() { sed -n "s/^$1 = \"\(.*\)\"/\1/p" "$here/msgcube.toml" | head -n 1; }
+value() { sed -n "0,/^$1 = /s/^$1 = \"\(.*\)\"/\1/p" "$here/msgcube.toml"; }
 appid="$(value appid)" ADMIN_KEY="$(value admin_key)"
 export ADMIN_KEY
 
@@ -42,7 +42,7 @@ for day in 0 1 2 3 4 5 6; do
   done
 done >"$work/messages"
 curl -sf -H "Authorization: Bearer $ADMIN_KEY" --data-binary "@$work/messages" \
-  "$base/v1/accounts/$appid/messages?covers=2014-01-01..2014-12-09" | grep -q '"accepted":105,'
+  "$base/v1/accounts/$appid/messages?covers=2014-01-01..2014-12-09" | grep -F '"accepted":105,'
 ACCESS_TOKEN="$(curl -sf "$base/cgi-bin/token?grant_type=client_credential&appid=$appid&secret=$(value secret)" |
   sed 's/.*"access_token":"\([^"]*\)".*/\1/')"
 export ACCESS_TOKEN

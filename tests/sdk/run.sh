@@ -54,7 +54,7 @@ real_clock_base="$base"
 start data "$(free_port)" "$(free_port)" --now 2026-03-02T09:00:00+08:00
 
 value() { # APPID NAME: a setting of an account or platform
-  grep -A 6 "^appid = \"$1\"" "$work/data.toml" | sed -n "s/^$2 = \"\(.*\)\"/\1/p" | head -n 1
+  grep -A 6 "^appid = \"$1\"" "$work/data.toml" | sed -n "0,/^$2 = /s/^$2 = \"\(.*\)\"/\1/p"
 }
 
 drive() { # APPID COMPONENT COMMAND...: runs the command with that account and platform in the environment
