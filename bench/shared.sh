@@ -3,6 +3,8 @@
 # progress to standard error. Needs .test-env/ and the servers' packages, which ./test installs.
 #   bench/shared.sh           the sizes in docs/scaling.md: needs about 10 minutes and an idle machine
 #   bench/shared.sh --quick   small sizes, to check that it works
+# TMPDIR chooses the disk. Avoid ext4 without a journal: there each new file takes longer, the more files were removed in the last
+# minutes, and ClickHouse makes and removes many.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

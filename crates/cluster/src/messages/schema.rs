@@ -18,10 +18,17 @@ const REPLICATED_SETTINGS: &str =
 const SINGLE_SETTINGS: &str = "non_replicated_deduplication_window = 0";
 /// A confirmed row is on the disk, not only in memory.
 const SETTINGS: &str = "fsync_after_insert = 1, fsync_part_directory = 1";
-/// Each insert makes small parts. By default (5), a server merges each five of them with up to 5 MB of older rows, so the
-/// same rows are written again and again. Older versions do not have this setting.
-const MERGE_SETTING: &str = "merge_selector_base";
-const MERGE_SETTING_VALUE: u32 = 10;
+/// Settings that not every version has, and their values. They only make msgcube faster.
+const NEWER_SETTINGS: &[(&str, u32)] = &[
+    // Each insert makes small parts. By default (5), a server merges each five of them with up to 5 MB of older rows, so the
+    // same rows are written again and again.
+    ("merge_selector_base", 10),
+    // In seconds: how often the records of merged parts are removed from ZooKeeper. By default this is every half minute. Then
+    // they are so many that inserts wait for up to 0.5 s.
+    ("cleanup_delay_period", 1),
+    ("cleanup_delay_period_random_add", 1),
+    ("max_cleanup_delay_period", 2),
+];
 
 /// A table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +99,7 @@ impl MessageTable {
         }
     }
 
-    fn create_sql(self, is_replicated: bool, has_merge_setting: bool) -> String {
+    fn create_sql(self, is_replicated: bool, known: &[String]) -> String {
         let columns: Vec<String> =
             self.columns().iter().map(|(name, of_type)| format!("{name} {of_type}")).collect();
         // Of rows with one identity the one with the greatest `first` stays: the one that was received first.
@@ -101,17 +108,17 @@ impl MessageTable {
         } else {
             ("ReplacingMergeTree(first)", SINGLE_SETTINGS)
         };
-        let merges = if has_merge_setting {
-            format!(", {MERGE_SETTING} = {MERGE_SETTING_VALUE}")
-        } else {
-            String::new()
-        };
+        let newer: String = NEWER_SETTINGS
+            .iter()
+            .filter(|(name, _)| known.iter().any(|known| known == name))
+            .map(|(name, value)| format!(", {name} = {value}"))
+            .collect();
         let partition = match self.partition_key() {
             "" => String::new(),
             key => format!(" PARTITION BY {key}"),
         };
         format!(
-            "CREATE TABLE IF NOT EXISTS {} ({}) ENGINE = {engine}{partition} ORDER BY ({}) SETTINGS {settings}, {SETTINGS}{merges} COMMENT ?",
+            "CREATE TABLE IF NOT EXISTS {} ({}) ENGINE = {engine}{partition} ORDER BY ({}) SETTINGS {settings}, {SETTINGS}{newer} COMMENT ?",
             self.name(),
             columns.join(", "),
             self.sorting_key()
@@ -135,13 +142,14 @@ pub async fn create(
         within(url, TIME_MAX, query.execute()).await.map_err(refused)
     };
     run(client.query("CREATE DATABASE IF NOT EXISTS ?").bind(Identifier(database))).await?;
-    let known = client.query("SELECT count() FROM system.merge_tree_settings WHERE name = ?");
-    let known = within(url, TIME_MAX, known.bind(MERGE_SETTING).fetch_one::<u64>()).await;
-    let known =
-        known.map_err(|failure| ClickHouseError::Server { url: url.to_owned(), what: failure.what })?;
+    let newer: Vec<&str> = NEWER_SETTINGS.iter().map(|(name, _)| *name).collect();
+    let known = client.query("SELECT name FROM system.merge_tree_settings WHERE name IN ?").bind(newer);
+    let known: Vec<String> = within(url, TIME_MAX, known.fetch_all())
+        .await
+        .map_err(|failure| ClickHouseError::Server { url: url.to_owned(), what: failure.what })?;
     let client = client.clone().with_database(database);
     for table in MessageTable::ALL {
-        let mut query = client.query(&table.create_sql(cluster.is_some(), known > 0));
+        let mut query = client.query(&table.create_sql(cluster.is_some(), &known));
         if let Some(cluster) = cluster {
             // ClickHouse replaces {shard}.
             query =
