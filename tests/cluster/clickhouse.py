@@ -17,6 +17,8 @@ from process import CannotRun, Server, http_get
 HERE = pathlib.Path(__file__).resolve().parent
 CLUSTER = "wx"
 USER, PASSWORD = "msgcube", "testonly"
+# Has the rights that docs/scaling.md tells operators to give, in the same database.
+LIMITED_USER = "limited"
 OLDEST = (24, 8)
 
 
@@ -202,9 +204,19 @@ class Node(Server):
 
 def _users():
     networks = "<networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota>"
+    password = f"<password>{escape(PASSWORD)}</password>"
+    grants = "".join(f"<query>{escape(grant)}</query>" for grant in _documented_rights())
     return (
         "<clickhouse><profiles><default></default></profiles><quotas><default></default></quotas><users>"
         f"<default><password></password>{networks}</default>"
-        f"<{USER}><password>{escape(PASSWORD)}</password>{networks}</{USER}>"
+        f"<{USER}>{password}{networks}</{USER}>"
+        f"<{LIMITED_USER}>{password}{networks}<grants>{grants}</grants></{LIMITED_USER}>"
         "</users></clickhouse>\n"
     )
+
+
+def _documented_rights():
+    page = (HERE.parent.parent / "docs" / "scaling.md").read_text()
+    rights = re.findall(r"^(GRANT .+) TO msgcube;", page, re.MULTILINE)
+    assert rights, "docs/scaling.md names no rights"
+    return rights

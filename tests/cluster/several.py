@@ -75,7 +75,7 @@ def store(servers, urls=None, state=None, database=DATABASE):
     """The section of the configuration."""
     nodes = servers.replicas or [servers.single]
     lines = {
-        "kind": "clickhouse", "urls": urls or [node.url for node in nodes], "user": clickhouse.USER,
+        "kind": "clickhouse", "urls": urls or [node.url for node in nodes], "user": clickhouse.LIMITED_USER,
         "password": clickhouse.PASSWORD, "database": database, "state": state or postgres.url(servers.postgres),
     }
     if servers.shards:

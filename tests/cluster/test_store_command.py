@@ -90,7 +90,7 @@ def another_number_of_shards_is_refused(scene):
     status, _, err = command(scene, "store", "init", "--config", config(scene, store(servers)))
     assert status == 0, err
     lines = {
-        "kind": "clickhouse", "urls": [servers.single.url], "user": clickhouse.USER, "password": clickhouse.PASSWORD,
+        "kind": "clickhouse", "urls": [servers.single.url], "user": clickhouse.LIMITED_USER, "password": clickhouse.PASSWORD,
         "database": DATABASE, "state": postgres.url(servers.postgres),
     }
     section = "\n[store]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in lines.items())
