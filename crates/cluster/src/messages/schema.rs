@@ -108,20 +108,19 @@ impl MessageTable {
         } else {
             ("ReplacingMergeTree(first)", SINGLE_SETTINGS)
         };
-        let newer: String = NEWER_SETTINGS
-            .iter()
-            .filter(|(name, _)| known.iter().any(|known| known == name))
-            .map(|(name, value)| format!(", {name} = {value}"))
-            .collect();
+        let mut all_settings = vec![settings.to_owned(), SETTINGS.to_owned()];
+        let newer = NEWER_SETTINGS.iter().filter(|(name, _)| known.iter().any(|known| known == name));
+        all_settings.extend(newer.map(|(name, value)| format!("{name} = {value}")));
         let partition = match self.partition_key() {
             "" => String::new(),
             key => format!(" PARTITION BY {key}"),
         };
         format!(
-            "CREATE TABLE IF NOT EXISTS {} ({}) ENGINE = {engine}{partition} ORDER BY ({}) SETTINGS {settings}, {SETTINGS}{newer} COMMENT ?",
+            "CREATE TABLE IF NOT EXISTS {} ({}) ENGINE = {engine}{partition} ORDER BY ({}) SETTINGS {} COMMENT ?",
             self.name(),
             columns.join(", "),
-            self.sorting_key()
+            self.sorting_key(),
+            all_settings.join(", ")
         )
     }
 }
