@@ -10,12 +10,12 @@ from contextlib import suppress
 
 import clickhouse
 import postgres
+from clickhouse import DATABASE
 from program import ADMIN_KEY, until
 from servers import Servers
 
 APPID, SECRET, TOKEN = "wxseveral00000001", "secret-that-callers-use", "tokenOfTheFaultTests"
 ACCOUNT = f'\n[[account]]\nappid = "{APPID}"\nsecret = "{SECRET}"\ntoken = "{TOKEN}"\n'
-DATABASE = "msgcube"
 READY_SECONDS = 120
 
 

@@ -8,18 +8,17 @@ import sys
 from several import skip_unless_built, store, up  # first: with it tests/front can be imported
 
 import postgres
+from clickhouse import SDK_DATABASES
 from cases import case, run
 
 HERE = pathlib.Path(__file__).resolve().parent
-# The data folders of tests/sdk/run.sh.
-FOLDERS = ["real_clock", "data"]
 
 
 @case
 def the_sdks_get_the_same_answers_from_three_processes_in_turn(scene):
     servers = up(scene, cluster=True, pg=True)
     stores = {}
-    for name in FOLDERS:
+    for name in SDK_DATABASES:
         servers.postgres[0].sql(f"CREATE DATABASE {name} OWNER {postgres.USER}")
         state = postgres.url(servers.postgres).removesuffix(postgres.DATABASE) + name
         stores[name] = store(servers, state=state, database=name)
