@@ -43,6 +43,46 @@ def postgresqls_primary_is_killed_and_its_standby_promoted(scene):
 
 
 @case
+def the_primary_hangs_and_its_standby_is_promoted(scene):
+    """New connections to the old primary wait, and what it says on old ones is not true any more."""
+    servers = up(scene, single=True)
+    load = Load(Several(scene, servers))
+    load.more()
+    old, new = servers.postgres
+    with load.fault():
+        old.process.send_signal(signal.SIGSTOP)
+        new.promote()
+        load.more(60, seconds=90)
+    old.kill()
+    load.more()
+    load.finish(1)
+
+
+@case
+def a_former_primary_comes_back(scene):
+    """It takes writes, stands first in the address, and knows nothing of what was decided since."""
+    servers = up(scene, single=True)
+    several = Several(scene, servers)
+    load = Load(several)
+    load.more()
+    old = servers.postgres[0]
+    with load.fault():
+        servers.promote()
+        load.more()
+        old.start()
+        load.more()
+        for program in several.programs:
+            load.away.add(program)
+            program.kill()
+            program.start()
+            several.wait_ready()
+            load.away.discard(program)
+            load.more()
+    assert old.sql("SELECT pg_is_in_recovery()") == "f", "the old primary does not take writes: the test tests nothing"
+    load.finish(1)
+
+
+@case
 def postgresql_is_restarted(scene):
     servers = up(scene, single=True)
     load = Load(Several(scene, servers))

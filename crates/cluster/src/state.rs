@@ -12,6 +12,7 @@ use tokio::{
 
 mod address;
 mod check;
+mod connecting;
 mod error;
 mod facts;
 mod feed;
@@ -93,13 +94,14 @@ impl State {
     /// # Errors
     /// If there are no tables, or the server is unsuitable.
     pub async fn open(options: &StateOptions, process_name: &str) -> Result<State, StateError> {
-        let pools = Pools::open(&options.url)?;
+        let pools = Pools::open_confirmed(&options.url)?;
         check::require_suitable(&pools).await?;
         let shards = schema::stored_shards(&pools).await?;
         let run = random::hexadecimal(16).map_err(|_| StateError::Random)?;
         let feed = Arc::new(Feed::open(pools).await?);
         let (fences, requests) = mpsc::unbounded_channel();
         feed.pools.runtime().spawn(feed::run_fences(feed.clone(), requests));
+        feed.pools.runtime().spawn(feed::run_confirmations(Arc::downgrade(&feed)));
         let name = Arc::new(ProcessName { name: process_name.to_owned(), run });
         Ok(State { feed, name, fences, queue: Arc::default(), shards })
     }
@@ -274,7 +276,8 @@ impl State {
         results::begin_late(&self.feed.pools, days).await
     }
 
-    /// The announced rows are inserted, or never will be. Without it, stored results of the days are not used for 60 s.
+    /// The announced rows are inserted. Do not call it if that is not known: a server may insert them after all. Without
+    /// it, stored results of the days are not used for 60 s.
     ///
     /// # Errors
     /// If PostgreSQL cannot be reached. It may be called again.

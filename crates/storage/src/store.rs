@@ -153,6 +153,20 @@ impl Store {
         on_each!(self, store => store.rows(account, interface, periods))
     }
 
+    /// Like `rows`. While a shared store waits for its servers, no thread is blocked.
+    pub async fn ask_rows(
+        &self,
+        account: AccountNumber,
+        interface: &Interface,
+        periods: &[Period],
+    ) -> Result<Vec<Row>, StoreError> {
+        match self {
+            #[cfg(feature = "clickhouse")]
+            Store::Shared(store) => store.ask_rows(account, interface, periods).await,
+            _ => self.rows(account, interface, periods),
+        }
+    }
+
     /// The figures of a stretch of time.
     pub fn slice(&self, account: AccountNumber, span: statistics::Span) -> Result<Slice, StoreError> {
         let mut slices = self.slices(account, &[span])?;

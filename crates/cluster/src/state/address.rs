@@ -6,7 +6,7 @@ use percent_encoding::percent_decode_str;
 use system::secret::Secret;
 use tokio_postgres::{
     Config,
-    config::{SslMode, TargetSessionAttrs},
+    config::{Host, SslMode, TargetSessionAttrs},
 };
 
 use super::error::StateError;
@@ -45,13 +45,13 @@ pub fn read(url: &Secret) -> Result<StateAddress, StateError> {
         return Err(wrong("it must begin with postgres:// like postgres://user:password@host/database"));
     }
     let (base, query) = text.split_once('?').unwrap_or((text, ""));
-    let (mut rest, mut mode, mut authorities) = (Vec::new(), "prefer".to_owned(), None);
+    let (mut rest, mut mode, mut authorities, mut is_system) = (Vec::new(), None, None, false);
     for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
         let value = percent_decode_str(value).decode_utf8_lossy().into_owned();
         match name {
-            "sslmode" => mode = value,
-            "sslrootcert" if value == "system" => {}
+            "sslmode" => mode = Some(value),
+            "sslrootcert" if value == "system" => is_system = true,
             "sslrootcert" => authorities = Some(PathBuf::from(value)),
             "sslcert" | "sslkey" | "sslpassword" | "sslcrl" | "sslcrldir" => {
                 return Err(wrong(
@@ -62,7 +62,13 @@ pub fn read(url: &Secret) -> Result<StateAddress, StateError> {
             _ => rest.push(parameter),
         }
     }
-    let (ssl_mode, trust) = match mode.as_str() {
+    // libpq does the same.
+    let usual = if is_system { "verify-full" } else { "prefer" };
+    let mode = mode.as_deref().unwrap_or(usual);
+    if is_system && mode != "verify-full" {
+        return Err(wrong("with sslrootcert=system, sslmode must be verify-full"));
+    }
+    let (ssl_mode, trust) = match mode {
         "disable" => (SslMode::Disable, PeerTrust::Anyone),
         "allow" | "prefer" => (SslMode::Prefer, PeerTrust::Anyone),
         // libpq does the same: `require` with a file of authorities checks them.
@@ -82,9 +88,60 @@ pub fn read(url: &Secret) -> Result<StateAddress, StateError> {
     Ok(StateAddress { config, trust, authorities })
 }
 
+impl StateAddress {
+    /// The same for each host alone, in their order.
+    pub fn each_host(&self) -> Vec<Config> {
+        let config = &self.config;
+        let count = config.get_hosts().len().max(config.get_hostaddrs().len());
+        (0..count).map(|at| of_host(config, at)).collect()
+    }
+}
+
+/// The library has no way to take a host out, so all else is copied.
+fn of_host(config: &Config, at: usize) -> Config {
+    let mut one = Config::new();
+    match config.get_hosts().get(at) {
+        Some(Host::Tcp(name)) => drop(one.host(name)),
+        #[cfg(unix)]
+        Some(Host::Unix(path)) => drop(one.host_path(path)),
+        None => {}
+    }
+    config.get_hostaddrs().get(at).map(|address| one.hostaddr(*address));
+    let ports = config.get_ports();
+    ports.get(at).or(ports.first()).map(|port| one.port(*port));
+    config.get_user().map(|user| one.user(user));
+    config.get_password().map(|password| one.password(password));
+    config.get_dbname().map(|name| one.dbname(name));
+    config.get_application_name().map(|name| one.application_name(name));
+    config.get_connect_timeout().map(|limit| one.connect_timeout(*limit));
+    config.get_tcp_user_timeout().map(|limit| one.tcp_user_timeout(*limit));
+    config.get_keepalives_interval().map(|interval| one.keepalives_interval(interval));
+    config.get_keepalives_retries().map(|retries| one.keepalives_retries(retries));
+    one.keepalives(config.get_keepalives()).keepalives_idle(config.get_keepalives_idle());
+    one.ssl_mode(config.get_ssl_mode()).ssl_negotiation(config.get_ssl_negotiation());
+    one.channel_binding(config.get_channel_binding()).load_balance_hosts(config.get_load_balance_hosts());
+    one.target_session_attrs(config.get_target_session_attrs());
+    one
+}
+
+/// Name and port of an address with one host.
+pub fn host_name(config: &Config) -> String {
+    let name = match (config.get_hosts().first(), config.get_hostaddrs().first()) {
+        (Some(Host::Tcp(name)), _) => name.clone(),
+        #[cfg(unix)]
+        (Some(Host::Unix(path)), _) => path.display().to_string(),
+        (None, address) => address.map(ToString::to_string).unwrap_or_default(),
+    };
+    format!("{name}:{}", config.get_ports().first().unwrap_or(&5432))
+}
+
 /// Sets what must hold for every connection.
 fn complete(config: &mut Config) -> Result<(), StateError> {
-    let hosts = config.get_hosts().len().max(config.get_hostaddrs().len());
+    let (names, addresses) = (config.get_hosts().len(), config.get_hostaddrs().len());
+    let (hosts, ports) = (names.max(addresses), config.get_ports().len());
+    if (names > 0 && addresses > 0 && names != addresses) || (ports > 1 && ports != hosts) {
+        return Err(StateError::Address("it must have as many ports as hosts, or one for all".to_owned()));
+    }
     if hosts == 0 || config.get_user().is_none() || config.get_dbname().is_none() {
         return Err(StateError::Address("user, host and database must be named".to_owned()));
     }
@@ -130,9 +187,25 @@ mod tests {
         assert_eq!(mode("?sslmode=require"), Ok((SslMode::Require, PeerTrust::Anyone)));
         assert_eq!(mode("?sslmode=require&sslrootcert=%2Fca.pem"), Ok((SslMode::Require, PeerTrust::Chain)));
         assert_eq!(mode("?sslmode=verify-full"), Ok((SslMode::Require, PeerTrust::ChainAndName)));
+        assert_eq!(mode("?sslrootcert=system"), mode("?sslmode=verify-full"));
+        assert!(mode("?sslrootcert=system&sslmode=require").is_err());
         assert!(mode("?sslmode=maybe").is_err());
         assert!(mode("?sslcert=a.pem").is_err());
         assert!(mode("?options=-cfsync%3Doff").is_err());
+    }
+
+    #[test]
+    fn each_host_is_tried_with_the_rest_of_the_address() {
+        let address =
+            of("postgres://u:p@one:5433,two/db?hostaddr=10.0.0.1,10.0.0.2&connect_timeout=6").unwrap();
+        let hosts = address.each_host();
+        assert_eq!(hosts.iter().map(host_name).collect::<Vec<_>>(), ["one:5433", "two:5432"]);
+        let mut same = Config::new();
+        same.host("two").port(5432).hostaddr([10, 0, 0, 2].into()).user("u").password("p").dbname("db");
+        same.ssl_mode(SslMode::Prefer).application_name("msgcube").connect_timeout(Duration::from_secs(6));
+        complete(&mut same).unwrap();
+        assert_eq!(hosts[1], same);
+        assert!(of("postgres://u@one,two/db?port=1,2,3").is_err());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Why something about the shared state failed. No error contains a password or a stored value.
 
-use deadpool_postgres::PoolError;
+use deadpool::managed::PoolError;
 use tokio_postgres::error::SqlState;
 
 /// Why the shared state did not do what was asked. Except for `OutcomeUnknown`, nothing was stored.
@@ -41,6 +41,20 @@ pub enum StateError {
 }
 
 impl StateError {
+    /// Why none of several servers is of use.
+    pub(super) fn of_hosts(mut failures: Vec<(String, StateError)>) -> StateError {
+        if failures.len() == 1
+            && let Some((_, error)) = failures.pop()
+        {
+            return error;
+        }
+        let texts = failures.iter().map(|(host, error)| match error {
+            StateError::Unreachable(text) => format!("{host}: {text}"),
+            other => format!("{host}: {other}"),
+        });
+        StateError::Unreachable(texts.collect::<Vec<_>>().join("; "))
+    }
+
     /// True if the connection that gave this error must not be used again.
     pub(super) fn is_of_connection(&self) -> bool {
         matches!(self, StateError::Unreachable(_) | StateError::TurnLost)
@@ -73,26 +87,21 @@ fn is_absence(code: &str) -> bool {
     ["08", "53", "57"].iter().any(|class| code.starts_with(class))
 }
 
-impl From<PoolError> for StateError {
-    fn from(error: PoolError) -> StateError {
+impl From<PoolError<StateError>> for StateError {
+    fn from(error: PoolError<StateError>) -> StateError {
         match error {
-            PoolError::Backend(error) => error.into(),
+            PoolError::Backend(error) => error,
             PoolError::Timeout(_) => StateError::Unreachable("no connection within 8 s".to_owned()),
-            PoolError::PostCreateHook(hook) => match hook {
-                deadpool_postgres::HookError::Backend(error) => error.into(),
-                deadpool_postgres::HookError::Message(text) => StateError::Unreachable(text.into_owned()),
-            },
-            PoolError::Closed | PoolError::NoRuntimeSpecified => {
+            PoolError::PostCreateHook(_) | PoolError::Closed | PoolError::NoRuntimeSpecified => {
                 StateError::Unreachable("the program is stopping".to_owned())
             }
         }
     }
 }
 
-/// The library tells only what the last server of the address said, which is a standby if the primary is away.
 fn explained(text: String) -> String {
     if text.contains("database does not allow writes") {
-        return "none of its servers takes writes; is the primary away, and no standby promoted?".to_owned();
+        return "it takes no writes; is the primary away, and no standby promoted?".to_owned();
     }
     text
 }

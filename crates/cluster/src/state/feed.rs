@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, OnceLock,
+        Arc, Mutex, OnceLock, Weak,
         atomic::{AtomicI64, Ordering},
     },
     time::Duration,
@@ -11,38 +11,47 @@ use std::{
 
 use system::sync::lock;
 use tokio::{
-    sync::{OwnedMutexGuard, mpsc, oneshot},
-    time::{Instant, sleep_until, timeout},
+    sync::{OwnedMutexGuard, mpsc, oneshot, watch},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_postgres::Row;
 
 use super::{
+    connecting::ServerRun,
     error::StateError,
     facts::{FactCache, FactRow, FactWrite, TurnId},
     pool::Pools,
 };
 
-/// Is told of facts that other processes changed, in their order. It must be quick, and must not wait for the state.
-pub type FactListener = Box<dyn Fn(&[FactWrite]) + Send + Sync>;
+/// Is told of facts that other processes changed, in their order, and whether all facts were read again. It must be quick, and
+/// must not wait for the state.
+pub type FactListener = Box<dyn Fn(&[FactWrite], bool) + Send + Sync>;
 
 /// Shortest time between the starts of two fences. The timer rounds up to whole milliseconds, so it is nearly twice that.
 const FENCE_EVERY: Duration = Duration::from_millis(1);
 const FENCE_LIMIT: Duration = Duration::from_secs(5);
 const NO_MARK: i64 = i64::MIN;
+/// How often the server has to confirm a write.
+const CONFIRM_EVERY: Duration = Duration::from_secs(2);
+const CONFIRM_AGAIN_AFTER: Duration = Duration::from_millis(200);
+/// What a server says counts for this long after it began to confirm a write. Meanwhile no other one may be promoted.
+const CONFIRMED_FOR: Duration = Duration::from_secs(10);
 
 /// Has anything happened since? Most fences need no more.
-const GLANCE: &str =
-    "SELECT seq, id, (SELECT max(marked_s) FROM process) FROM turn ORDER BY seq DESC LIMIT 1";
+const GLANCE: &str = "
+SELECT seq, id, (SELECT max(marked_s) FROM process), (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint
+FROM turn ORDER BY seq DESC LIMIT 1";
 /// One statement, so all of it is of one moment. The upper limit lets the planner expect few rows.
 pub const FEED: &str = "
-SELECT t.seq, t.id, (SELECT max(marked_s) FROM process),
+SELECT t.seq, t.id, (SELECT max(marked_s) FROM process), (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint,
   coalesce((SELECT id FROM turn WHERE seq = $1) = $2, false), (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,
   f.key, f.value, f.seq
 FROM (SELECT seq, id FROM turn ORDER BY seq DESC LIMIT 1) t
 LEFT JOIN fact f ON f.seq > $1 AND f.seq <= 9223372036854775807
 ORDER BY f.seq, f.key";
 const EVERYTHING: &str = "
-SELECT t.seq, t.id, (SELECT max(marked_s) FROM process), f.key, f.value
+SELECT t.seq, t.id, (SELECT max(marked_s) FROM process), (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint,
+  f.key, f.value
 FROM (SELECT seq, id FROM turn ORDER BY seq DESC LIMIT 1) t LEFT JOIN fact f ON f.value IS NOT NULL";
 
 /// While it is held, this process learns of no facts. Whoever holds it may change the maps that the facts stand for.
@@ -56,6 +65,15 @@ pub struct Feed {
     listener: OnceLock<FactListener>,
     local: Arc<tokio::sync::Mutex<()>>,
     marked_s: AtomicI64,
+    confirmed: watch::Sender<Confirmed>,
+}
+
+/// The last write that a server confirmed.
+#[derive(Clone, Copy, Debug)]
+struct Confirmed {
+    by: ServerRun,
+    /// When it was asked.
+    asked: Instant,
 }
 
 /// What one reading of the feed says.
@@ -66,6 +84,8 @@ pub struct FeedAnswer {
     pub continues: bool,
     /// The database's clock, Unix microseconds.
     pub now_us: i64,
+    /// The server that answered.
+    pub server: ServerRun,
     rows: Vec<FactRow>,
     marked_s: Option<i64>,
 }
@@ -76,14 +96,15 @@ impl FeedAnswer {
         let first = rows.first().ok_or(StateError::NotInitialized)?;
         let mut facts = Vec::with_capacity(rows.len());
         for row in rows {
-            if let Some(key) = row.try_get(5)? {
-                facts.push(FactRow { write: (key, row.try_get(6)?), seq: row.try_get(7)? });
+            if let Some(key) = row.try_get(6)? {
+                facts.push(FactRow { write: (key, row.try_get(7)?), seq: row.try_get(8)? });
             }
         }
         Ok(FeedAnswer {
             last: turn_id(first)?,
-            continues: first.try_get(3)?,
-            now_us: first.try_get(4)?,
+            server: server(first)?,
+            continues: first.try_get(4)?,
+            now_us: first.try_get(5)?,
             rows: facts,
             marked_s: first.try_get(2)?,
         })
@@ -94,10 +115,17 @@ fn turn_id(row: &Row) -> Result<TurnId, StateError> {
     Ok(TurnId { seq: row.try_get(0)?, id: row.try_get(1)? })
 }
 
+fn server(row: &Row) -> Result<ServerRun, StateError> {
+    Ok(ServerRun(row.try_get(3)?))
+}
+
 impl Feed {
     /// Reads all facts.
     pub async fn open(pools: Pools) -> Result<Feed, StateError> {
+        let asked = Instant::now();
+        let confirmed = watch::Sender::new(Confirmed { by: pools.confirm().await?, asked });
         let feed = Feed {
+            confirmed,
             pools,
             facts: Mutex::default(),
             listener: OnceLock::new(),
@@ -140,7 +168,9 @@ impl Feed {
     /// it, and that time must not be covered.
     pub fn take_over(&self, answer: FeedAnswer, _held: &LocalLock) {
         let told = lock(&self.facts).advance(answer.rows, answer.last);
-        self.tell(&told);
+        if !told.is_empty() {
+            self.tell(&told, false);
+        }
         self.note_mark(answer.marked_s);
     }
 
@@ -157,22 +187,38 @@ impl Feed {
         let rows = lent.ask_slowly(EVERYTHING).await?;
         lent.roll_back();
         let first = rows.first().ok_or(StateError::NotInitialized)?;
+        self.require_confirmed(server(first)?).await?;
         let mut all = BTreeMap::new();
         for row in &rows {
-            if let (Some(key), Some(value)) = (row.try_get(3)?, row.try_get(4)?) {
+            if let (Some(key), Some(value)) = (row.try_get(4)?, row.try_get(5)?) {
                 all.insert(key, value);
             }
         }
         let (last, marked_s) = (turn_id(first)?, first.try_get(2)?);
         let told = lock(&self.facts).replace(all, last);
-        self.tell(&told);
+        self.tell(&told, true);
         self.note_mark(marked_s);
         Ok(())
     }
 
-    fn tell(&self, changes: &[FactWrite]) {
-        if let Some(listener) = self.listener.get().filter(|_| !changes.is_empty()) {
-            listener(changes);
+    fn tell(&self, changes: &[FactWrite], is_reload: bool) {
+        if let Some(listener) = self.listener.get() {
+            listener(changes, is_reload);
+        }
+    }
+
+    /// Waits until this server has confirmed a write a short time ago. Without that, its answer may be old: it may be a former
+    /// primary, and the decisions are made at another server by now. The connection of a bad answer must not be used again.
+    pub async fn require_confirmed(&self, server: ServerRun) -> Result<(), StateError> {
+        let is_good =
+            |confirmed: &Confirmed| confirmed.by == server && confirmed.asked.elapsed() < CONFIRMED_FOR;
+        let mut confirmed = self.confirmed.subscribe();
+        match timeout(FENCE_LIMIT, confirmed.wait_for(is_good)).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(StateError::Unreachable(format!(
+                "it confirmed no write for {} s; is its standby away, or is it a former primary?",
+                CONFIRMED_FOR.as_secs()
+            ))),
         }
     }
 
@@ -198,18 +244,39 @@ impl Feed {
         let lent = self.pools.for_order().await?;
         let rows = lent.ask(GLANCE, &[]).await?;
         let row = rows.first().ok_or(StateError::NotInitialized)?;
+        self.require_confirmed(server(row)?).await?;
         if turn_id(row)? == known {
             lent.give_back();
             self.note_mark(row.try_get(2)?);
             return Ok(true);
         }
         let answer = FeedAnswer::read(&lent.ask(FEED, &[&known.seq, &known.id]).await?)?;
+        self.require_confirmed(answer.server).await?;
         lent.give_back();
         let continues = answer.continues;
         if continues {
             self.take_over(answer, held);
         }
         Ok(continues)
+    }
+}
+
+/// Has a write confirmed at intervals, until nobody uses the feed any more.
+pub async fn run_confirmations(feed: Weak<Feed>) {
+    while let Some(feed) = feed.upgrade() {
+        let asked = Instant::now();
+        let pause = match feed.pools.confirm().await {
+            Ok(by) => {
+                feed.confirmed.send_replace(Confirmed { by, asked });
+                CONFIRM_EVERY
+            }
+            Err(error) => {
+                tracing::debug!(%error, "PostgreSQL confirmed no write");
+                CONFIRM_AGAIN_AFTER
+            }
+        };
+        drop(feed);
+        sleep(pause).await;
     }
 }
 

@@ -1,19 +1,22 @@
 //! Connections to PostgreSQL. What a connection has begun never reaches its next user: it is rolled back, or closed.
 
-use std::{
-    future::{Future, poll_fn},
-    pin::Pin,
-    time::Duration,
-};
+use std::{future::Future, time::Duration};
 
-use deadpool_postgres::{
-    ClientWrapper, Connect, Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime,
+use deadpool::{
+    Runtime,
+    managed::{Object, Pool},
 };
-use tokio::{runtime::Handle, task::JoinHandle, time::timeout};
-use tokio_postgres::{Client, Config, Row, types::ToSql};
-use tokio_postgres_rustls::MakeRustlsConnect;
+use deadpool_postgres::ClientWrapper;
+use system::secret::Secret;
+use tokio::{runtime::Handle, time::timeout};
+use tokio_postgres::{Row, types::ToSql};
 
-use super::{address, address::StateAddress, error::StateError, tls};
+use super::{
+    address,
+    address::StateAddress,
+    connecting::{Connector, ServerRun},
+    error::StateError,
+};
 
 /// Connections a process uses for turns, fences and marks, and for all else.
 const ORDER_CONNECTIONS: usize = 4;
@@ -22,18 +25,9 @@ const WAIT_LIMIT: Duration = Duration::from_secs(8);
 /// A little longer than the server's own limit of 10 s, so that its error is seen.
 const ANSWER_LIMIT: Duration = Duration::from_secs(11);
 const SLOW_ANSWER_LIMIT: Duration = Duration::from_secs(121);
+/// A server that stores no write within this time decides nothing.
+const CONFIRM_LIMIT: Duration = Duration::from_secs(5);
 const ROLLBACK_LIMIT: Duration = Duration::from_secs(2);
-
-/// Each session's settings. A process that stops in the middle of a turn loses it after 3 s.
-const SESSION: &str = "
-SET search_path = msgcube;
-SET statement_timeout = '10s';
-SET lock_timeout = '10s';
-SET idle_in_transaction_session_timeout = '3s';
-SET jit = off;
-SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') <> 'remote_apply'";
-/// Without it, a session whose process is gone waits on for its turn. Not every operating system has it.
-const NOTICE_LOST_CLIENTS: &str = "SET client_connection_check_interval = '1s'";
 
 /// Parameters of a statement.
 pub type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
@@ -41,37 +35,39 @@ pub type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 /// The connections of a process.
 pub struct Pools {
     /// For turns, fences and marks, so that nothing else makes them wait.
-    order: Pool,
-    work: Pool,
+    order: Pool<Connector>,
+    work: Pool<Connector>,
     runtime: Handle,
 }
 
 impl Pools {
-    /// Prepares connections; makes none yet. They belong to the runtime on which this is called.
-    pub fn new(address: &StateAddress) -> Result<Pools, StateError> {
-        let runtime = Handle::current();
-        let tls = tls::connector(address)?;
+    /// Prepares connections; makes none yet. They belong to the runtime on which this is called. Each is to a server that takes
+    /// writes.
+    pub fn open(url: &Secret) -> Result<Pools, StateError> {
+        Pools::new(&address::read(url)?, false)
+    }
+
+    /// Like `open`. Each is to a server that confirmed a write on this connection.
+    pub fn open_confirmed(url: &Secret) -> Result<Pools, StateError> {
+        Pools::new(&address::read(url)?, true)
+    }
+
+    fn new(address: &StateAddress, must_confirm: bool) -> Result<Pools, StateError> {
         let pool = |size| {
-            let connector = InRuntime { tls: tls.clone(), runtime: runtime.clone() };
-            let how = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-            Pool::builder(Manager::from_connect(address.config.clone(), connector, how))
+            Pool::builder(Connector::new(address, must_confirm)?)
                 .max_size(size)
                 .runtime(Runtime::Tokio1)
                 .wait_timeout(Some(WAIT_LIMIT))
                 .create_timeout(Some(WAIT_LIMIT))
                 .recycle_timeout(Some(WAIT_LIMIT))
-                .post_create(Hook::async_fn(|client: &mut ClientWrapper, _| {
-                    Box::pin(async move { prepare_session(client).await.map_err(HookError::Backend) })
-                }))
                 .build()
                 .map_err(|error| StateError::Unreachable(error.to_string()))
         };
-        Ok(Pools { order: pool(ORDER_CONNECTIONS)?, work: pool(WORK_CONNECTIONS)?, runtime })
-    }
-
-    /// Connections for an address.
-    pub fn open(url: &system::secret::Secret) -> Result<Pools, StateError> {
-        Pools::new(&address::read(url)?)
+        Ok(Pools {
+            order: pool(ORDER_CONNECTIONS)?,
+            work: pool(WORK_CONNECTIONS)?,
+            runtime: Handle::current(),
+        })
     }
 
     /// The runtime that the connections belong to.
@@ -118,6 +114,17 @@ impl Pools {
         answer
     }
 
+    /// Which server it is, once it has stored a write safely.
+    pub async fn confirm(&self) -> Result<ServerRun, StateError> {
+        let lent = self.for_order().await?;
+        let confirmed = self.order.manager().confirm(lent.client()?, CONFIRM_LIMIT).await;
+        match &confirmed {
+            Ok(_) => lent.give_back(),
+            Err(_) => self.forget_idle(),
+        }
+        confirmed
+    }
+
     /// Closes idle connections after one was lost: the others may lead to the same dead machine.
     pub fn forget_idle(&self) {
         for pool in [&self.order, &self.work] {
@@ -126,17 +133,9 @@ impl Pools {
     }
 }
 
-async fn prepare_session(client: &ClientWrapper) -> Result<(), tokio_postgres::Error> {
-    client.batch_execute(SESSION).await?;
-    if let Err(error) = client.batch_execute(NOTICE_LOST_CLIENTS).await {
-        tracing::debug!(%error, "PostgreSQL cannot notice lost clients early");
-    }
-    Ok(())
-}
-
 /// A connection in use. If it is dropped before `give_back`, it is closed, and the server rolls back.
 pub struct Lent {
-    object: Option<Object>,
+    object: Option<Object<Connector>>,
     runtime: Handle,
 }
 
@@ -199,34 +198,5 @@ pub async fn within<T>(
     match timeout(limit, answer).await {
         Ok(answer) => Ok(answer?),
         Err(_) => Err(StateError::Unreachable(format!("no answer within {} s", limit.as_secs()))),
-    }
-}
-
-/// Makes connections on one runtime, whichever runtime asks for them: a connection ends with its runtime.
-struct InRuntime {
-    tls: MakeRustlsConnect,
-    runtime: Handle,
-}
-
-type Connecting<'a> =
-    Pin<Box<dyn Future<Output = Result<(Client, JoinHandle<()>), tokio_postgres::Error>> + Send + 'a>>;
-
-impl Connect for InRuntime {
-    fn connect(&self, config: &Config) -> Connecting<'_> {
-        let (config, runtime) = (config.clone(), self.runtime.clone());
-        let mut connecting = Box::pin(async move { config.connect(self.tls.clone()).await });
-        let socket = poll_fn(move |context| {
-            let _entered = runtime.enter();
-            connecting.as_mut().poll(context)
-        });
-        Box::pin(async move {
-            let (client, connection) = socket.await?;
-            let driver = self.runtime.spawn(async move {
-                if let Err(error) = connection.await {
-                    tracing::debug!(%error, "a connection to PostgreSQL ended");
-                }
-            });
-            Ok((client, driver))
-        })
     }
 }

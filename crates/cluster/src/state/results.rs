@@ -29,9 +29,9 @@ ORDER BY p.place";
 const STORE: &str = "
 INSERT INTO result (appid, granularity, start, generation, body)
 SELECT $1, p.granularity, p.start, p.generation, p.body
-FROM unnest($2::smallint[], $3::integer[], $4::integer[], $5::integer[], $6::bigint[], $7::bytea[])
-  AS p (granularity, start, first_day, last_day, generation, body)
-WHERE p.generation = (SELECT coalesce(sum(generation), 0)::bigint FROM period
+FROM unnest($2::smallint[], $3::integer[], $4::integer[], $5::integer[], $6::bigint[], $7::bigint[], $8::bytea[])
+  AS p (granularity, start, first_day, last_day, generation, not_before_s, body)
+WHERE to_timestamp(p.not_before_s) <= clock_timestamp() AND p.generation = (SELECT coalesce(sum(generation), 0)::bigint FROM period
     WHERE appid = $1 AND day BETWEEN p.first_day AND p.last_day)
   AND NOT EXISTS (SELECT FROM late
     WHERE appid = $1 AND day BETWEEN p.first_day AND p.last_day AND until > clock_timestamp())
@@ -91,6 +91,8 @@ pub struct NewResult {
     pub period: ClosedPeriod,
     /// It was taken before the rows were read.
     pub ticket: ResultTicket,
+    /// It is not stored before this second of the database's clock, Unix.
+    pub not_before_s: i64,
     /// The result.
     pub body: Vec<u8>,
 }
@@ -130,9 +132,10 @@ pub async fn store(pools: &Pools, appid: &str, results: &[NewResult]) -> Result<
         let PeriodColumns { granularities, starts, first_days, last_days } =
             PeriodColumns::of(some.iter().map(|result| &result.period));
         let generations: Vec<i64> = some.iter().map(|result| result.ticket.generation).collect();
+        let not_before_s: Vec<i64> = some.iter().map(|result| result.not_before_s).collect();
         let bodies: Vec<&[u8]> = some.iter().map(|result| &*result.body).collect();
-        let values: [&(dyn ToSql + Sync); 7] =
-            [&appid, &granularities, &starts, &first_days, &last_days, &generations, &bodies];
+        let values: [&(dyn ToSql + Sync); 8] =
+            [&appid, &granularities, &starts, &first_days, &last_days, &generations, &not_before_s, &bodies];
         stored += pools.ask(STORE, &values).await?.len();
     }
     Ok(stored)
@@ -171,7 +174,7 @@ pub async fn begin_late(pools: &Pools, days: &[(String, i32)]) -> Result<LateBat
     Ok(batch)
 }
 
-/// The rows are inserted, or never will be.
+/// The rows are inserted. If it is not known whether they are, do not call this: results are stored again after 60 s.
 pub async fn end_late(pools: &Pools, batch: &LateBatch) -> Result<(), StateError> {
     if batch.days.is_empty() {
         return Ok(());

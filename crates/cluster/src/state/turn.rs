@@ -85,6 +85,7 @@ pub async fn begin(feed: &Arc<Feed>, name: &Arc<ProcessName>, place: Place) -> R
             feed.pools.forget_idle();
         }
         let answer = answer?;
+        feed.require_confirmed(answer.server).await?;
         let local = feed.local_lock().await;
         if !answer.continues {
             lent.roll_back();

@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use crate::{
-    proxy::{Cut, Proxy},
+    proxy::{Cut, Proxy, writable},
     server::{Database, number_of, set, with_tables},
 };
 
@@ -122,7 +122,7 @@ async fn a_commit_that_cannot_be_looked_up_is_unknown_until_the_next_fence() {
         let proxy = Proxy::to(&database.url).await;
         let a = through(&proxy, &database, "a").await;
         let (sender, told) = std::sync::mpsc::channel();
-        a.on_facts(Box::new(move |changes| drop(sender.send(changes.to_vec()))));
+        a.on_facts(Box::new(move |changes, _| drop(sender.send(changes.to_vec()))));
         let turn = a.turn().await.unwrap();
         proxy.set(Cut::AfterCommitForever);
         let outcome = turn.commit(vec![set("x", "1")]).await.map(drop);
@@ -132,6 +132,25 @@ async fn a_commit_that_cannot_be_looked_up_is_unknown_until_the_next_fence() {
         proxy.set(Cut::Never);
         a.fresh().await.unwrap();
         assert_eq!(told.try_recv().unwrap(), [set("x", "1")]);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs servers: tests/cluster/run.sh"]
+async fn a_server_that_takes_connections_and_never_answers_is_passed_over() {
+    with_tables(|database| async move {
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (credentials, rest) = database.url.split_once('@').unwrap();
+        let (good, path) = (writable(&database.url).await, rest.split_once('/').unwrap().1);
+        let url = format!("{credentials}@{},{good}/{path}", silent.local_addr().unwrap());
+        let state = State::open(&StateOptions { url: Secret::new(url) }, "a").await.unwrap();
+        drop(state.turn().await.unwrap().commit(vec![set("x", "1")]).await.unwrap());
+        let nobody =
+            format!("{credentials}@{},127.0.0.1:1/db?connect_timeout=1", silent.local_addr().unwrap());
+        let error =
+            State::open(&StateOptions { url: Secret::new(nobody) }, "b").await.unwrap_err().to_string();
+        assert!(error.contains("no answer within 1 s; 127.0.0.1:1: "), "{error}");
     })
     .await;
 }

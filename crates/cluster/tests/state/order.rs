@@ -143,10 +143,18 @@ fn apply(map: &Map, changes: &[(String, Option<Vec<u8>>)]) {
 
 /// A map that is fed as the server feeds its own: others' changes by the listener, own ones before `Committed` ends.
 fn listening(state: &State) -> Map {
-    let map = Map::default();
-    let fed = map.clone();
-    state.on_facts(Box::new(move |changes| apply(&fed, changes)));
-    map
+    listening_to_reloads(state).0
+}
+
+/// Also counts how often all facts were read again.
+fn listening_to_reloads(state: &State) -> (Map, Arc<AtomicI64>) {
+    let (map, reloads) = (Map::default(), Arc::<AtomicI64>::default());
+    let (fed, counted) = (map.clone(), reloads.clone());
+    state.on_facts(Box::new(move |changes, is_reload| {
+        counted.fetch_add(i64::from(is_reload), Ordering::SeqCst);
+        apply(&fed, changes);
+    }));
+    (map, reloads)
 }
 
 fn stored(state: &State) -> BTreeMap<String, Vec<u8>> {
@@ -294,8 +302,9 @@ async fn a_history_that_lost_turns_is_noticed() {
         let (a, b) = (database.open("a").await, database.open("b").await);
         drop(a.turn().await.unwrap().commit(vec![set("x", "1")]).await.unwrap());
         drop(a.turn().await.unwrap().commit(vec![set("x", "lost"), set("lost", "1")]).await.unwrap());
-        let map = listening(&b);
+        let (map, reloads) = listening_to_reloads(&b);
         b.fresh().await.unwrap();
+        assert_eq!(reloads.load(Ordering::SeqCst), 0);
         database
             .run(
                 "DELETE FROM turn WHERE seq = 2; DELETE FROM fact WHERE key = 'lost';
@@ -303,6 +312,7 @@ async fn a_history_that_lost_turns_is_noticed() {
             )
             .await;
         b.fresh().await.unwrap();
+        assert_eq!(reloads.load(Ordering::SeqCst), 1, "numbers of turns mean something else now");
         assert_eq!((b.fact("x"), b.fact("lost")), (Some(b"other".to_vec()), None));
         assert_eq!(*map.lock().unwrap(), stored(&b));
         assert_eq!(a.turn().await.unwrap().seq(), 4);

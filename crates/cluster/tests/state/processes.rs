@@ -104,7 +104,7 @@ async fn a_mark_is_known_only_after_the_facts_before_it() {
         let (a, b) = (database.open("a").await, database.open("b").await);
         let (seen_by, seen) = (b.clone(), Arc::new(Mutex::new(Vec::new())));
         let list = seen.clone();
-        b.on_facts(Box::new(move |_| list.lock().unwrap().push(seen_by.service_mark())));
+        b.on_facts(Box::new(move |_, _| list.lock().unwrap().push(seen_by.service_mark())));
         for at_s in [100, 200] {
             let mut turn = a.turn().await.unwrap();
             turn.begin_process(at_s).await.unwrap();

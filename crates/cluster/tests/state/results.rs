@@ -186,7 +186,12 @@ impl World<'_> {
             .zip(tickets)
             .zip(computed)
             .filter_map(|((period, ticket), sum)| {
-                Some(NewResult { period, ticket: ticket?, body: sum.to_string().into_bytes() })
+                Some(NewResult {
+                    period,
+                    ticket: ticket?,
+                    not_before_s: 0,
+                    body: sum.to_string().into_bytes(),
+                })
             })
             .collect();
         self.state(reader).store_results(&self.appid, &new).await.unwrap();
@@ -234,6 +239,22 @@ async fn a_valid_result_is_what_the_rows_say_however_steps_come_between() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs servers: tests/cluster/run.sh"]
+async fn a_process_whose_clock_is_ahead_stores_no_result_too_early() {
+    with_tables(|database| async move {
+        let state = database.open("a").await;
+        let now_s = database.number("SELECT extract(epoch FROM clock_timestamp())::bigint").await;
+        for (start, not_before_s, is_stored) in [(1, now_s + 60, false), (2, now_s - 60, true)] {
+            let ticket = state.results("wx", &[day(start)]).await.unwrap()[0].ticket.unwrap();
+            let new = NewResult { period: day(start), ticket, not_before_s, body: b"1".to_vec() };
+            assert_eq!(state.store_results("wx", &[new]).await, Ok(usize::from(is_stored)));
+            assert_eq!(state.results("wx", &[day(start)]).await.unwrap()[0].body.is_some(), is_stored);
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs servers: tests/cluster/run.sh"]
 async fn results_come_in_the_order_of_the_question() {
     with_tables(|database| async move {
         let state = database.open("a").await;
@@ -244,6 +265,7 @@ async fn results_come_in_the_order_of_the_question() {
             .map(|(period, empty)| NewResult {
                 period: *period,
                 ticket: empty.ticket.unwrap(),
+                not_before_s: 0,
                 body: period.start.to_string().into_bytes(),
             })
             .collect();

@@ -88,6 +88,7 @@ async fn results(one: &[State]) {
         .iter()
         .zip(tickets)
         .map(|(period, result)| NewResult {
+            not_before_s: 0,
             period: *period,
             ticket: result.ticket.unwrap(),
             body: vec![7; 400],

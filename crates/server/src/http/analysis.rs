@@ -107,7 +107,7 @@ pub async fn answer_to(
         // Boxed, so that answers of our own do not reserve the memory of a call to WeChat.
         return Box::pin(gateway::pass_uncovered(app, &upstream, account, parts, analysis.body)).await;
     }
-    match rows(interface, app, &analysis, now_s) {
+    match rows(interface, app, &analysis, now_s).await {
         Ok((list, hint)) => {
             app.metrics.call(interface.name, 0);
             let mut response = answer::wechat_json(list_json(&list));
@@ -335,7 +335,7 @@ fn periods_starting_in(interface: &Interface, dates: &Dates) -> impl Iterator<It
 }
 
 /// The rows, and a hint if they may be incomplete.
-fn rows(
+async fn rows(
     interface: &Interface,
     app: &App,
     analysis: &AnalysisRequest,
@@ -352,7 +352,8 @@ fn rows(
         }
         partial
     });
-    let mut list = app.store.rows(account.number, interface, &periods.answered).map_err(|error| {
+    let list = app.store.ask_rows(account.number, interface, &periods.answered).await;
+    let mut list = list.map_err(|error| {
         app.log_store_failure(&error);
         CallFailure::from(ErrorCode::SYSTEM_ERROR)
     })?;

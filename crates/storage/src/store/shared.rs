@@ -22,11 +22,11 @@ mod state_draft;
 mod summaries;
 mod waiting;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, atomic::AtomicI64};
 
 use cluster::{
     messages::{ClickHouse, ClickHouseError, ClickHouseOptions},
-    state::{FactListener, State, StateError, StateOptions},
+    state::{FactWrite, State, StateError, StateOptions},
 };
 use counting::Coverage;
 use system::{
@@ -34,7 +34,7 @@ use system::{
     sync::lock,
 };
 
-use super::{AccountNumber, NotDurable, StoreError};
+use super::{AccountNumber, FactSink, NotDurable, StoreError};
 pub use commit::SharedTurn;
 pub use options::SharedOptions;
 
@@ -70,6 +70,8 @@ struct SharedCore {
     own_marked_s: Mutex<Option<i64>>,
     /// Some rows of the last batch, if ClickHouse did not confirm them.
     unconfirmed: Mutex<Option<Rows>>,
+    /// How many seconds PostgreSQL's clock was ahead of this machine's when it was asked last. Negative: behind.
+    database_ahead_s: AtomicI64,
     /// When it was logged that the clock is wrong.
     clock_logged: Mutex<Option<Stopwatch>>,
     /// The newest mark of all processes that was seen, and since when.
@@ -82,8 +84,8 @@ struct SharedCore {
 /// Who is told of facts that other processes change.
 enum FactsTold {
     /// None yet. The changes wait.
-    Waiting(Vec<(String, Option<Vec<u8>>)>),
-    Set(FactListener),
+    Waiting(Vec<FactWrite>),
+    Set(FactSink),
 }
 
 impl std::fmt::Debug for FactsTold {
@@ -104,9 +106,9 @@ impl Shared {
         let runtime = OwnRuntime::start()?;
         let core = runtime.wait(SharedCore::open(options, clock))??;
         let told = Arc::downgrade(&core);
-        core.state.on_facts(Box::new(move |changes| {
+        core.state.on_facts(Box::new(move |changes, is_reload| {
             if let Some(core) = told.upgrade() {
-                core.apply_facts(changes);
+                core.apply_facts(changes, is_reload);
             }
         }));
         Ok(Shared { runtime, core })
@@ -149,7 +151,7 @@ impl Shared {
     }
 
     /// Sets who is told of the facts that other processes change. Changes since the start are told at once.
-    pub fn on_facts(&self, listener: FactListener) {
+    pub fn on_facts(&self, listener: FactSink) {
         let mut told = lock(&self.core.listener);
         if let FactsTold::Waiting(changes) = &*told {
             listener(changes);
@@ -192,6 +194,7 @@ impl SharedCore {
             folder,
             own_marked_s: Mutex::default(),
             unconfirmed: Mutex::default(),
+            database_ahead_s: AtomicI64::default(),
             clock_logged: Mutex::default(),
             seen_mark: Mutex::new((None, Stopwatch::start())),
             listener: Mutex::new(FactsTold::Waiting(Vec::new())),
@@ -210,7 +213,12 @@ impl SharedCore {
         })
     }
 
-    fn apply_facts(&self, changes: &[(String, Option<Vec<u8>>)]) {
+    /// `is_reload`: all facts were read again. Then PostgreSQL may have lost its last turns, and their numbers mean something
+    /// else now.
+    fn apply_facts(&self, changes: &[FactWrite], is_reload: bool) {
+        if is_reload {
+            self.accounts.all().iter().for_each(|account| account.reset(self.load(&account.appid)));
+        }
         for (key, value) in changes {
             if let Err(error) = self.accounts.apply_fact(key, value.as_deref()) {
                 tracing::error!(key, %error, "a fact of another process cannot be read");

@@ -153,9 +153,10 @@ fn commit(shared: &WriterShared, batch: JobBatch, now_s: i64, mark_due: bool) ->
     changes.extend(batch.serve.map(|reason| serve_change(shared, &lock(&shared.queue), reason)));
     // The losses must come before the mark, which would cover them otherwise.
     changes.extend(loss_changes(&batch.losses));
-    if mark_due {
+    let queue = lock(&shared.queue);
+    // If an insert has just failed, its messages are not waiting any more. The accounts are served again before the next mark.
+    if mark_due && queue.serve.is_none() {
         let lag_s = if batch.stopping { 0 } else { MARK_LAG_S };
-        let queue = lock(&shared.queue);
         // After the last accepted connection, time is not covered.
         let taken_until_s = queue.last_accept.as_ref().map_or(i64::MAX, |moment| moment.unix_s);
         let waiting_s = queue.oldest_s.into_iter().chain(queue.inserts.oldest_s()).min();
@@ -165,6 +166,7 @@ fn commit(shared: &WriterShared, batch: JobBatch, now_s: i64, mark_due: bool) ->
         let last_accept = queue.last_accept.as_ref().filter(|_| batch.stopping);
         changes.extend(last_accept.and_then(|moment| EndMark::new(moment, at_s, queue.socket).to_change()));
     }
+    drop(queue);
     let waiters: Vec<Waiter> = batch.jobs.into_iter().map(|job| Waiter::of(job, &mut changes)).collect();
     let first = changes.len() - waiters.iter().map(Waiter::changes).sum::<usize>();
     let stopwatch = Stopwatch::start();

@@ -1,11 +1,17 @@
 //! The store that several processes share, on real servers. One process, or three that are asked in turn, must answer
 //! like the plain model. `tests/cluster/run.sh` starts the servers and runs these tests.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
+use counting::{Content, Kind, Message, Period, Reason, start_of_day_s};
+use datacube::Day;
 use proptest::{prelude::*, test_runner::TestRunner};
 use storage::store::{
-    Change, ClickHouseOptions, Outcome, Shared, SharedOptions, StateOptions, Store, prepare_shared,
+    AccountNumber, Change, ClickHouseOptions, Outcome, Shared, SharedOptions, StateOptions, Store,
+    prepare_shared, statistics::Span,
 };
 use system::{clock::Clock, secret::Secret};
 
@@ -53,9 +59,13 @@ impl Servers {
     }
 
     fn open(&self, folder: &std::path::Path) -> Store {
+        self.open_at(folder, Clock::real())
+    }
+
+    fn open_at(&self, folder: &std::path::Path, clock: Clock) -> Store {
         let (messages, state) = (self.messages.clone(), self.state.clone());
         let options = SharedOptions { messages, state, folder: folder.to_owned() };
-        let store = Store::Shared(Box::new(Shared::open(options, Clock::real()).unwrap()));
+        let store = Store::Shared(Box::new(Shared::open(options, clock).unwrap()));
         for (number, appid) in (0..).zip(APPIDS) {
             assert_eq!(store.reserve(appid).0, number);
         }
@@ -70,12 +80,19 @@ fn variable(name: &str) -> String {
 }
 
 fn create_database(url: &str, database: &str) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
+    run_sql(url, &format!("CREATE DATABASE {database}"));
+}
+
+fn run_sql(url: &str, statements: &str) {
+    wait_for(async {
         let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
         tokio::spawn(connection);
-        client.batch_execute(&format!("CREATE DATABASE {database}")).await.unwrap();
+        client.batch_execute(statements).await.unwrap();
     });
+}
+
+fn wait_for<T>(task: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(task)
 }
 
 #[derive(Clone, Debug)]
@@ -163,8 +180,7 @@ impl Processes {
     }
 
     fn check(&self, turn: usize) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(self.stores[turn].fresh()).unwrap();
+        wait_for(self.stores[turn].fresh()).unwrap();
         if let Some(difference) = self.model.difference(&self.stores[turn]) {
             panic!("process {turn}: {difference}");
         }
@@ -175,7 +191,7 @@ impl Processes {
 fn repeats_a_former_version(change: &Change) -> bool {
     match change {
         Change::Message { message, .. } => {
-            matches!(message.content, counting::Content::Event { msg_id: None, .. })
+            matches!(message.content, Content::Event { msg_id: None, .. })
         }
         Change::Quarantine { message, .. } => message.event.is_some() && message.msg_id.is_none(),
         _ => false,
@@ -207,4 +223,50 @@ fn one_process_without_replication_answers_like_the_rollup() {
 #[ignore = "needs servers: tests/cluster/run.sh"]
 fn three_processes_on_a_cluster_answer_like_the_rollup() {
     answers_like_the_rollup(Servers::cluster, 3);
+}
+
+/// Rows of the current day are not announced, so results of its hours must not be stored.
+#[test]
+#[ignore = "needs servers: tests/cluster/run.sh"]
+fn hours_of_the_current_day_take_late_messages() {
+    let (servers, folder) = (Servers::single(), tempfile::tempdir().unwrap());
+    let day = Day::from_days_since_1970(20_500);
+    let noon_s = start_of_day_s(day) + 12 * 3600;
+    let store = servers.open_at(folder.path(), Clock::starting_at(noon_s));
+    let account = AccountNumber(0);
+    for msg_id in 1..=10 {
+        let content = Content::Message { kind: Kind::Text, msg_id };
+        let message = Message { user: "o".into(), create_time: noon_s - 5400, content };
+        store.commit(&[Change::Message { account, message }]).unwrap();
+        let hour = store.slice(account, Span::Period(Period::hour(day, 10))).unwrap();
+        assert_eq!(hour.messages_counted, msg_id);
+        // A result that was stored would be used by the next question.
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// PostgreSQL without a standby loses its last turn with its machine. Processes that knew the turn forget it, too.
+#[test]
+#[ignore = "needs servers: tests/cluster/run.sh"]
+fn after_postgresql_lost_a_turn_all_have_the_coverage_that_is_stored() {
+    let (servers, folders) = (Servers::single(), [(); 2].map(|()| tempfile::tempdir().unwrap()));
+    let [one, other] = [0, 1].map(|at| servers.open(folders[at].path()));
+    let account = AccountNumber(0);
+    let lose = |from_s: i64| {
+        let (to_s, reason) = (from_s + 1, Reason::NotDurable);
+        one.commit(&[Change::Lose { account, from_s, to_s, reason }]).unwrap();
+        wait_for(other.fresh()).unwrap();
+        other.coverage(account, Clone::clone)
+    };
+    let stored = lose(1000);
+    let sql = |statements: &str| run_sql(servers.state.url.reveal(), statements);
+    sql("CREATE TABLE kept AS SELECT * FROM msgcube.fact");
+    assert_ne!(lose(2000), stored);
+    sql("DELETE FROM msgcube.turn WHERE seq > (SELECT max(seq) FROM kept);
+         INSERT INTO msgcube.turn (seq, id) SELECT max(seq) + 1, 'other' FROM kept;
+         DELETE FROM msgcube.fact; INSERT INTO msgcube.fact SELECT * FROM kept");
+    for store in [&one, &other] {
+        wait_for(store.fresh()).unwrap();
+        assert_eq!(store.coverage(account, Clone::clone), stored);
+    }
 }

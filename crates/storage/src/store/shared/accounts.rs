@@ -52,11 +52,12 @@ impl SharedAccounts {
         if let Some(number) = self.read().by_appid.get(appid) {
             return *number;
         }
-        let covered = load();
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(number) = known.by_appid.get(appid) {
             return *number;
         }
+        // Under the lock: a fact that comes later finds the account, and is not missed.
+        let covered = load();
         let number = AccountNumber::at(known.by_number.len());
         let appid: Arc<str> = appid.into();
         known.by_appid.insert(appid.clone(), number);
@@ -122,6 +123,11 @@ impl SharedAccount {
         if newer.seq >= covered.seq {
             *covered = newer;
         }
+    }
+
+    /// Takes a state of the coverage, older or newer.
+    pub fn reset(&self, covered: Covered) {
+        *lock(&self.covered) = covered;
     }
 
     /// The key of the fact.

@@ -1,7 +1,10 @@
 //! Makes a batch durable: first messages, then everything that is decided, last the mark. While ClickHouse is away, each
 //! batch says again since when messages are received; so nothing of that is stored before messages are.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use cluster::state::{Committed, MarkOutcome, StateTurn};
 use counting::start_of_day_s;
@@ -191,6 +194,7 @@ impl SharedCore {
         let asked_s = self.clock.now_s();
         let mut turn = self.state.turn().await?;
         let right_s = self.right_s(asked_s, turn.now_s());
+        let ahead_s = self.note_clock(turn.now_s());
         let own_marked_s = *lock(&self.own_marked_s);
         let service = if changes.iter().any(|(_, change)| begins(change)) {
             ServiceState::new(&turn.processes().await?, &self.folder.name, own_marked_s)
@@ -203,6 +207,13 @@ impl SharedCore {
             .filter_map(|(at, change)| {
                 let outcome = match change {
                     Change::Serve { .. } | Change::Resume { .. } => draft.add(&beginning_at(change, right_s)),
+                    Change::Lose { account, from_s, to_s, reason } if right_s.is_some() => {
+                        // It was noted by a wrong clock, or it is WeChat's time.
+                        let (account, reason) = (*account, reason.clone());
+                        let (from_s, to_s) = (from_s + ahead_s, to_s + ahead_s);
+                        draft.add(&Change::Lose { account, from_s, to_s, reason });
+                        draft.add(change)
+                    }
                     other => draft.add(other),
                 };
                 outcome.map(|outcome| (*at, outcome))
@@ -223,6 +234,13 @@ impl SharedCore {
         }
         drop(committed);
         Ok(outcomes)
+    }
+
+    /// Notes the database's clock, Unix seconds, and returns how many seconds it is ahead.
+    fn note_clock(&self, database_s: i64) -> i64 {
+        let ahead_s = if self.clock.is_chosen() { 0 } else { database_s - self.clock.now_s() };
+        self.database_ahead_s.store(ahead_s, Ordering::Relaxed);
+        ahead_s
     }
 
     /// The second from which on this process serves, if its own clock cannot say so. `asked_s`: that clock before the
@@ -255,9 +273,11 @@ impl SharedCore {
     /// Inserts the rows. Stored results of periods that are over are put aside meanwhile, if rows belong to them.
     async fn insert(&self, rows: Rows) -> Result<(), NotDurable> {
         let until = Instant::now() + INSERT_TIME_MAX;
+        // The clock of this machine may be behind.
+        let ahead_s = self.database_ahead_s.load(Ordering::Relaxed).max(0);
+        let late_until_s = self.clock.now_s() + ahead_s + LATE_BEFORE_END_S;
         let is_late = |day: i32| {
-            let end_s = start_of_day_s(datacube::Day::from_days_since_1970(i64::from(day) + 1));
-            end_s <= self.clock.now_s() + LATE_BEFORE_END_S
+            start_of_day_s(datacube::Day::from_days_since_1970(i64::from(day) + 1)) <= late_until_s
         };
         let late: Vec<(String, i32)> = rows
             .days
@@ -267,7 +287,8 @@ impl SharedCore {
             .collect();
         let batch = if late.is_empty() { None } else { Some(self.state.begin_late(&late).await?) };
         let inserted = self.insert_rows(rows, until).await;
-        if let Some(batch) = batch {
+        // After an error a server may still insert the rows. Then nothing of these days is stored for a minute.
+        if let (Some(batch), Ok(())) = (batch, &inserted) {
             self.state.end_late(&batch).await?;
         }
         inserted
@@ -290,15 +311,21 @@ impl SharedCore {
         }
         let now_us = (!self.clock.is_chosen()).then(|| self.clock.now_us());
         match self.state.mark(at_s, now_us).await? {
-            MarkOutcome::Written { .. } => *lock(&self.own_marked_s) = Some(at_s),
-            MarkOutcome::ClockOff { ahead_us } if is_due(&self.clock_logged, CLOCK_LOGGED_EVERY) => {
-                tracing::error!(
-                    "the clock of this machine is {} s {} PostgreSQL's; until it is set, this process covers no time",
-                    (ahead_us.abs() + 500_000) / 1_000_000,
-                    if ahead_us > 0 { "behind" } else { "ahead of" },
-                );
+            MarkOutcome::Written { database_us } => {
+                self.note_clock(database_us.div_euclid(1_000_000));
+                *lock(&self.own_marked_s) = Some(at_s);
             }
-            MarkOutcome::ClockOff { .. } => {}
+            MarkOutcome::ClockOff { ahead_us } => {
+                let ahead_s = (ahead_us.abs() + 500_000) / 1_000_000 * ahead_us.signum();
+                self.database_ahead_s.store(ahead_s, Ordering::Relaxed);
+                if is_due(&self.clock_logged, CLOCK_LOGGED_EVERY) {
+                    tracing::error!(
+                        "the clock of this machine is {} s {} PostgreSQL's; until it is set, this process covers no time",
+                        ahead_s.abs(),
+                        if ahead_s > 0 { "behind" } else { "ahead of" },
+                    );
+                }
+            }
             MarkOutcome::Replaced => {
                 return Err(NotDurable(format!(
                     "this process was silent for too long, or another one has its name {}; give each process a data_dir of its own",

@@ -6,7 +6,7 @@ use cluster::{
     messages::{Buckets, PeriodCounts, QuarantinedRow},
     state::{ClosedPeriod, NewResult, ResultTicket},
 };
-use counting::{Coverage, Kind, Period, day_of, rollup::KindFigures};
+use counting::{Coverage, Kind, Period, day_of, rollup::KindFigures, start_of_day_s};
 use datacube::{Day, Granularity, Interface, Row};
 
 use super::{Shared, SharedCore};
@@ -14,7 +14,8 @@ use crate::store::{
     AccountNumber, NewUsers, QuarantinedMessage, Slice, StoreError, UnknownAccount, statistics::Span,
 };
 
-/// A result is stored if its period ended so many seconds ago. Later rows are then announced before they are inserted.
+/// A result is stored if the last day of its period ended so many seconds ago. Rows of such a day are announced before they
+/// are inserted; those of the current day are not, so its hours are never stored.
 const STORED_AFTER_S: i64 = 60;
 /// Periods that are looked up at once.
 const LOOKED_UP_MAX: usize = 1024;
@@ -41,11 +42,18 @@ impl Shared {
         interface: &Interface,
         periods: &[Period],
     ) -> Result<Vec<Row>, StoreError> {
-        let mut rows = Vec::new();
-        for (period, counts) in periods.iter().zip(self.periods(account, periods, false)?) {
-            counts.counters.rows(*period, interface.figures, &mut rows);
-        }
-        Ok(rows)
+        Ok(rows_of(interface, periods, &self.periods(account, periods, false)?))
+    }
+
+    /// See [`crate::store::Store::ask_rows`].
+    pub async fn ask_rows(
+        &self,
+        account: AccountNumber,
+        interface: &Interface,
+        periods: &[Period],
+    ) -> Result<Vec<Row>, StoreError> {
+        let asked = SharedCore::periods(self.core.clone(), self.appid(account)?, periods.to_vec(), false);
+        Ok(rows_of(interface, periods, &self.runtime.run(asked).await??))
     }
 
     /// See [`crate::store::Store::slices`].
@@ -76,23 +84,9 @@ impl Shared {
         periods: &[Period],
         with_events: bool,
     ) -> Result<Vec<PeriodCounts>, StoreError> {
-        let appid = self.appid(account)?;
-        let (core, periods) = (self.core.clone(), periods.to_vec());
-        let asked = async move {
-            let (mut known, unknown) = core.stored_results(&appid, &periods).await?;
-            let (counted, to_store) = core.count(&appid, unknown, with_events).await?;
-            for (at, counts) in counted {
-                known[at] = Some(counts);
-            }
-            Ok::<_, StoreError>((appid, known, to_store))
-        };
-        let (appid, known, to_store) = self.runtime.wait(asked)??;
-        if !to_store.is_empty() {
-            let core = self.core.clone();
-            self.runtime.spawn(async move { core.store_results(&appid, to_store).await });
-        }
-        let all: Option<Vec<PeriodCounts>> = known.into_iter().collect();
-        all.ok_or_else(no_figures)
+        let asked =
+            SharedCore::periods(self.core.clone(), self.appid(account)?, periods.to_vec(), with_events);
+        self.runtime.wait(asked)?
     }
 
     /// See [`crate::store::Store::new_users`].
@@ -123,6 +117,26 @@ impl Shared {
 }
 
 impl SharedCore {
+    /// See [`Shared::periods`].
+    async fn periods(
+        core: Arc<SharedCore>,
+        appid: Arc<str>,
+        periods: Vec<Period>,
+        with_events: bool,
+    ) -> Result<Vec<PeriodCounts>, StoreError> {
+        let (mut known, unknown) = core.stored_results(&appid, &periods).await?;
+        let (counted, to_store) = core.count(&appid, unknown, with_events).await?;
+        for (at, counts) in counted {
+            known[at] = Some(counts);
+        }
+        if !to_store.is_empty() {
+            // The answer does not wait for it.
+            tokio::spawn(async move { core.store_results(&appid, to_store).await });
+        }
+        let all: Option<Vec<PeriodCounts>> = known.into_iter().collect();
+        all.ok_or_else(no_figures)
+    }
+
     /// The stored results, and the periods that have none.
     async fn stored_results(
         &self,
@@ -131,8 +145,8 @@ impl SharedCore {
     ) -> Result<(Vec<Option<PeriodCounts>>, Vec<Unknown>), StoreError> {
         let mut known: Vec<Option<PeriodCounts>> = Vec::new();
         known.resize_with(periods.len(), || None);
-        let over_s = self.clock.now_s() - STORED_AFTER_S;
-        let is_over = |period: &Period| period.end_s() <= over_s;
+        let now_s = self.clock.now_s();
+        let is_over = |period: &Period| may_store_from_s(*period) <= now_s;
         let open = periods.iter().enumerate().filter(|(_, period)| !is_over(period));
         let mut unknown: Vec<Unknown> =
             open.map(|(at, period)| Unknown { at, period: *period, ticket: None }).collect();
@@ -176,6 +190,8 @@ impl SharedCore {
                 to_store.extend(unknown.ticket.map(|ticket| NewResult {
                     period: closed_period(unknown.period),
                     ticket,
+                    // Only the database's clock is the same for all processes.
+                    not_before_s: if self.clock.is_chosen() { 0 } else { may_store_from_s(unknown.period) },
                     body: counts.encode(),
                 }));
                 counted.push((unknown.at, counts));
@@ -212,6 +228,14 @@ fn stretches(unknown: Vec<Unknown>) -> Vec<Vec<Unknown>> {
     if is_joined { vec![stretches.into_iter().flatten().collect()] } else { stretches }
 }
 
+fn rows_of(interface: &Interface, periods: &[Period], counts: &[PeriodCounts]) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (period, counts) in periods.iter().zip(counts) {
+        counts.counters.rows(*period, interface.figures, &mut rows);
+    }
+    rows
+}
+
 /// The answer of the servers lacks a period. That is never a period without messages.
 fn no_figures() -> StoreError {
     StoreError::Servers("ClickHouse answered without the figures of a period".to_owned())
@@ -219,6 +243,11 @@ fn no_figures() -> StoreError {
 
 fn follows(before: Period, next: Period) -> bool {
     before.granularity() == next.granularity() && before.end_s() >= next.start_s()
+}
+
+/// From which second on the result of a period may be stored, Unix.
+fn may_store_from_s(period: Period) -> i64 {
+    start_of_day_s(period.last_day().plus_days(1)) + STORED_AFTER_S
 }
 
 fn closed_period(period: Period) -> ClosedPeriod {

@@ -2,7 +2,10 @@
 
 use std::sync::mpsc;
 
-use tokio::runtime::{Builder, Handle, Runtime, RuntimeFlavor};
+use tokio::{
+    runtime::{Builder, Handle, Runtime, RuntimeFlavor},
+    sync::oneshot,
+};
 
 use crate::store::StoreError;
 
@@ -40,6 +43,16 @@ impl OwnRuntime {
             Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(answer),
             _ => answer(),
         }
+    }
+
+    /// Runs a task and waits until it is done. Blocks no thread.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, Ending> {
+        let (sender, receiver) = oneshot::channel();
+        self.spawn(async move { drop(sender.send(task.await)) });
+        receiver.await.map_err(|_| Ending)
     }
 
     /// Runs a task. Nobody waits for it.

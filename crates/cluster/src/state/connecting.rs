@@ -1,0 +1,122 @@
+//! Makes connections, to the first server of the address that is of use.
+
+use std::{future::poll_fn, time::Duration};
+
+use deadpool::managed::{Manager, Metrics, RecycleError, RecycleResult};
+use deadpool_postgres::ClientWrapper;
+use tokio::{runtime::Handle, time::timeout};
+use tokio_postgres::{Client, Config};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::{
+    address::{StateAddress, host_name},
+    error::StateError,
+    pool::within,
+    tls,
+};
+
+/// Each session's settings. A process that stops in the middle of a turn loses it after 3 s.
+const SESSION: &str = "
+SET search_path = msgcube;
+SET statement_timeout = '10s';
+SET lock_timeout = '10s';
+SET idle_in_transaction_session_timeout = '3s';
+SET jit = off;
+SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') <> 'remote_apply'";
+/// Without it, a session whose process is gone waits on for its turn. Not every operating system has it.
+const NOTICE_LOST_CLIENTS: &str = "SET client_connection_check_interval = '1s'";
+/// Writes a message that changes nothing, and tells when the server was started: that is different for each server.
+const CONFIRM: &str = "SELECT pg_logical_emit_message(true, 'msgcube', ''),
+  (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint";
+const CANCEL_LIMIT: Duration = Duration::from_secs(2);
+
+/// One server of the address, in one of its runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerRun(pub i64);
+
+/// Makes connections on one runtime, whichever runtime asks for them: a connection ends with its runtime.
+pub struct Connector {
+    hosts: Vec<Config>,
+    tls: MakeRustlsConnect,
+    runtime: Handle,
+    must_confirm: bool,
+}
+
+impl Connector {
+    /// For an address, on the runtime on which this is called. With `must_confirm`, only a server is of use that confirms a
+    /// write: one that stands still, or a former primary that started again, is passed over.
+    pub fn new(address: &StateAddress, must_confirm: bool) -> Result<Connector, StateError> {
+        let (hosts, tls) = (address.each_host(), tls::connector(address)?);
+        Ok(Connector { hosts, tls, runtime: Handle::current(), must_confirm })
+    }
+
+    /// Tries the servers in their order.
+    async fn connect(&self) -> Result<ClientWrapper, StateError> {
+        let mut failures: Vec<(String, StateError)> = Vec::new();
+        for host in &self.hosts {
+            match self.connect_to(host).await {
+                Ok(client) => return Ok(client),
+                Err(error) => failures.push((host_name(host), error)),
+            }
+        }
+        Err(StateError::of_hosts(failures))
+    }
+
+    async fn connect_to(&self, host: &Config) -> Result<ClientWrapper, StateError> {
+        let limit = host.get_connect_timeout().copied().unwrap_or_default();
+        // The library's own limit is for the first packet only.
+        let (client, connection) = within(limit, host.connect(self.tls.clone())).await?;
+        let driver = self.runtime.spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection to PostgreSQL ended");
+            }
+        });
+        let client = ClientWrapper::new(client, driver);
+        within(limit, prepare_session(&client)).await?;
+        if self.must_confirm {
+            self.confirm(&client, limit).await?;
+        }
+        Ok(client)
+    }
+
+    /// Waits until the server has stored a write as safely as it stores decisions: on its standby, if it has one.
+    pub async fn confirm(&self, client: &Client, limit: Duration) -> Result<ServerRun, StateError> {
+        let cancel = client.cancel_token();
+        if let Ok(answer) = timeout(limit, client.query_one(CONFIRM, &[])).await {
+            return Ok(ServerRun(answer?.try_get(1)?));
+        }
+        let tls = self.tls.clone();
+        // Otherwise the session would wait for the standby when its connection is long gone.
+        drop(self.runtime.spawn(timeout(CANCEL_LIMIT, async move { cancel.cancel_query(tls).await })));
+        Err(StateError::Unreachable(format!(
+            "it confirmed no write within {} s; is its standby away, or is it a former primary?",
+            limit.as_secs()
+        )))
+    }
+}
+
+async fn prepare_session(client: &Client) -> Result<(), tokio_postgres::Error> {
+    client.batch_execute(SESSION).await?;
+    if let Err(error) = client.batch_execute(NOTICE_LOST_CLIENTS).await {
+        tracing::debug!(%error, "PostgreSQL cannot notice lost clients early");
+    }
+    Ok(())
+}
+
+impl Manager for Connector {
+    type Type = ClientWrapper;
+    type Error = StateError;
+
+    async fn create(&self) -> Result<ClientWrapper, StateError> {
+        let mut connecting = Box::pin(self.connect());
+        poll_fn(|context| {
+            let _entered = self.runtime.enter();
+            connecting.as_mut().poll(context)
+        })
+        .await
+    }
+
+    async fn recycle(&self, client: &mut ClientWrapper, _: &Metrics) -> RecycleResult<StateError> {
+        if client.is_closed() { Err(RecycleError::message("it is closed")) } else { Ok(()) }
+    }
+}
