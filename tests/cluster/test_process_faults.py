@@ -54,6 +54,7 @@ def the_primary_hangs_and_its_standby_is_promoted(scene):
         new.promote()
         load.more(60, seconds=90)
     old.kill()
+    servers.postgres.reverse()
     load.more()
     load.finish(1)
 
@@ -79,6 +80,7 @@ def a_former_primary_comes_back(scene):
             load.away.discard(program)
             load.more()
     assert old.sql("SELECT pg_is_in_recovery()") == "f", "the old primary does not take writes: the test tests nothing"
+    servers.postgres.reverse()
     load.finish(1)
 
 
