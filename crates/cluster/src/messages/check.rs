@@ -161,7 +161,7 @@ fn flaws(examination: &Examination) -> Vec<(FindingLevel, String)> {
     for disk in &examination.disks {
         if disk.free_space < FREE_BYTES_MIN || disk.free_space < disk.total_space / 10 {
             let (name, free, total) = (&disk.name, disk.free_space >> 20, disk.total_space >> 20);
-            flaws.push((FindingLevel::Warning, format!("disk {name}: {free} MiB of {total} MiB are free")));
+            flaws.push((FindingLevel::Warning, format!("disk {name}: {free} MiB of {total} MiB are free; make room, or add a disk: when it is full, the server counts as away")));
         }
     }
     for of_month in examination.parts.iter().filter(|of_month| of_month.parts > PARTS_MAX) {

@@ -29,6 +29,11 @@ SELECT current_setting('server_version_num')::integer / 10000, current_setting('
 /// Examines everything that can be seen from here.
 pub async fn check(pools: &Pools) -> Result<Vec<StateFinding>, StateError> {
     let mut findings = settings(pools).await?;
+    let (level, text) = match pools.confirm().await {
+        Ok(_) => (FindingLevel::Good, "a write is confirmed".to_owned()),
+        Err(error) => (FindingLevel::Bad, error.to_string()),
+    };
+    findings.push(StateFinding { level, text });
     let (level, text) = match schema::stored_shards(pools).await {
         Ok(shards) => (FindingLevel::Good, format!("the tables are there, for {shards} shards")),
         Err(error @ (StateError::NotInitialized | StateError::Mismatch(_))) => {

@@ -11,7 +11,6 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::{
     address::{StateAddress, host_name},
     error::StateError,
-    pool::within,
     tls,
 };
 
@@ -35,19 +34,19 @@ const CANCEL_LIMIT: Duration = Duration::from_secs(2);
 pub struct ServerRun(pub i64);
 
 /// Makes connections on one runtime, whichever runtime asks for them: a connection ends with its runtime.
-pub struct Connector {
+pub struct PostgresConnector {
     hosts: Vec<Config>,
     tls: MakeRustlsConnect,
     runtime: Handle,
     must_confirm: bool,
 }
 
-impl Connector {
+impl PostgresConnector {
     /// For an address, on the runtime on which this is called. With `must_confirm`, only a server is of use that confirms a
     /// write: one that stands still, or a former primary that started again, is passed over.
-    pub fn new(address: &StateAddress, must_confirm: bool) -> Result<Connector, StateError> {
+    pub fn new(address: &StateAddress, must_confirm: bool) -> Result<PostgresConnector, StateError> {
         let (hosts, tls) = (address.each_host(), tls::connector(address)?);
-        Ok(Connector { hosts, tls, runtime: Handle::current(), must_confirm })
+        Ok(PostgresConnector { hosts, tls, runtime: Handle::current(), must_confirm })
     }
 
     /// Tries the servers in their order.
@@ -88,10 +87,7 @@ impl Connector {
         let tls = self.tls.clone();
         // Otherwise the session would wait for the standby when its connection is long gone.
         drop(self.runtime.spawn(timeout(CANCEL_LIMIT, async move { cancel.cancel_query(tls).await })));
-        Err(StateError::Unreachable(format!(
-            "it confirmed no write within {} s; is its standby away, or is it a former primary?",
-            limit.as_secs()
-        )))
+        Err(StateError::NotConfirmed(limit.as_secs()))
     }
 }
 
@@ -103,7 +99,7 @@ async fn prepare_session(client: &Client) -> Result<(), tokio_postgres::Error> {
     Ok(())
 }
 
-impl Manager for Connector {
+impl Manager for PostgresConnector {
     type Type = ClientWrapper;
     type Error = StateError;
 
@@ -118,5 +114,16 @@ impl Manager for Connector {
 
     async fn recycle(&self, client: &mut ClientWrapper, _: &Metrics) -> RecycleResult<StateError> {
         if client.is_closed() { Err(RecycleError::message("it is closed")) } else { Ok(()) }
+    }
+}
+
+/// Waits for an answer of PostgreSQL for a limited time.
+pub async fn within<T>(
+    limit: Duration,
+    answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, StateError> {
+    match timeout(limit, answer).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(StateError::Unreachable(format!("no answer within {} s", limit.as_secs()))),
     }
 }

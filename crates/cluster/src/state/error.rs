@@ -12,16 +12,19 @@ pub enum StateError {
     /// No answer: it is away, too slow, or read-only.
     #[error("PostgreSQL cannot be reached: {0}")]
     Unreachable(String),
+    /// It answers, but confirms no write, so what it says may be old.
+    #[error("PostgreSQL confirmed no write within {0} s; is its standby away, or is it a former primary?")]
+    NotConfirmed(u64),
     /// PostgreSQL refused a statement.
     #[error("PostgreSQL refused: {0}")]
     Refused(String),
     /// Others held their turns for too long.
     #[error(
-        "no turn in PostgreSQL within 10 s: another process holds its turn, or PostgreSQL waits for its standby"
+        "no lock in PostgreSQL within 10 s: another process holds it, or PostgreSQL waits for its standby"
     )]
     Busy,
     /// A turn was held for longer than 3 s, or its connection was lost before it was committed.
-    #[error("the turn in PostgreSQL was lost before it was committed; nothing was stored")]
+    #[error("the lock in PostgreSQL was lost before the change was committed; nothing was stored")]
     TurnLost,
     /// The answer to a commit was lost, and it could not be found out whether it was stored. The next fence shows it.
     #[error("it is not known whether the decision was stored, because PostgreSQL went away: {0}")]
@@ -57,7 +60,7 @@ impl StateError {
 
     /// True if the connection that gave this error must not be used again.
     pub(super) fn is_of_connection(&self) -> bool {
-        matches!(self, StateError::Unreachable(_) | StateError::TurnLost)
+        matches!(self, StateError::Unreachable(_) | StateError::NotConfirmed(_) | StateError::TurnLost)
     }
 }
 

@@ -33,6 +33,7 @@ const FENCE_LIMIT: Duration = Duration::from_secs(5);
 const NO_MARK: i64 = i64::MIN;
 /// How often the server has to confirm a write.
 const CONFIRM_EVERY: Duration = Duration::from_secs(2);
+const CONFIRM_WAIT: Duration = Duration::from_secs(3);
 const CONFIRM_AGAIN_AFTER: Duration = Duration::from_millis(200);
 /// What a server says counts for this long after it began to confirm a write. Meanwhile no other one may be promoted.
 const CONFIRMED_FOR: Duration = Duration::from_secs(10);
@@ -213,12 +214,9 @@ impl Feed {
         let is_good =
             |confirmed: &Confirmed| confirmed.by == server && confirmed.asked.elapsed() < CONFIRMED_FOR;
         let mut confirmed = self.confirmed.subscribe();
-        match timeout(FENCE_LIMIT, confirmed.wait_for(is_good)).await {
+        match timeout(CONFIRM_WAIT, confirmed.wait_for(is_good)).await {
             Ok(_) => Ok(()),
-            Err(_) => Err(StateError::Unreachable(format!(
-                "it confirmed no write for {} s; is its standby away, or is it a former primary?",
-                CONFIRMED_FOR.as_secs()
-            ))),
+            Err(_) => Err(StateError::NotConfirmed(CONFIRMED_FOR.as_secs())),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Connections to PostgreSQL. What a connection has begun never reaches its next user: it is rolled back, or closed.
 
-use std::{future::Future, time::Duration};
+use std::time::Duration;
 
 use deadpool::{
     Runtime,
@@ -14,7 +14,7 @@ use tokio_postgres::{Row, types::ToSql};
 use super::{
     address,
     address::StateAddress,
-    connecting::{Connector, ServerRun},
+    connecting::{PostgresConnector, ServerRun, within},
     error::StateError,
 };
 
@@ -35,8 +35,8 @@ pub type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 /// The connections of a process.
 pub struct Pools {
     /// For turns, fences and marks, so that nothing else makes them wait.
-    order: Pool<Connector>,
-    work: Pool<Connector>,
+    order: Pool<PostgresConnector>,
+    work: Pool<PostgresConnector>,
     runtime: Handle,
 }
 
@@ -54,7 +54,7 @@ impl Pools {
 
     fn new(address: &StateAddress, must_confirm: bool) -> Result<Pools, StateError> {
         let pool = |size| {
-            Pool::builder(Connector::new(address, must_confirm)?)
+            Pool::builder(PostgresConnector::new(address, must_confirm)?)
                 .max_size(size)
                 .runtime(Runtime::Tokio1)
                 .wait_timeout(Some(WAIT_LIMIT))
@@ -135,7 +135,7 @@ impl Pools {
 
 /// A connection in use. If it is dropped before `give_back`, it is closed, and the server rolls back.
 pub struct Lent {
-    object: Option<Object<Connector>>,
+    object: Option<Object<PostgresConnector>>,
     runtime: Handle,
 }
 
@@ -187,16 +187,5 @@ impl Lent {
 impl Drop for Lent {
     fn drop(&mut self) {
         drop(self.object.take().map(Object::take));
-    }
-}
-
-/// Waits for an answer of PostgreSQL for a limited time.
-pub async fn within<T>(
-    limit: Duration,
-    answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
-) -> Result<T, StateError> {
-    match timeout(limit, answer).await {
-        Ok(answer) => Ok(answer?),
-        Err(_) => Err(StateError::Unreachable(format!("no answer within {} s", limit.as_secs()))),
     }
 }

@@ -12,10 +12,11 @@ use tokio::{
 use tokio_postgres::types::ToSql;
 
 use super::{
+    connecting::within,
     error::StateError,
     facts::{FactWrite, TurnId},
     feed::{FEED, Feed, FeedAnswer, LocalLock},
-    pool::{Lent, within},
+    pool::Lent,
     processes::{self, ProcessName, ProcessRow},
 };
 

@@ -26,7 +26,7 @@ pub async fn check(store: &StoreConfig) -> Vec<Section> {
         messages.push(Finding::warning(
             "replication",
             text!("no cluster is set: messages are on one server, and are lost with its disk"),
-            text!("set store.cluster before there are messages; docs/scaling.md says how"),
+            text!("set store.cluster, name another database in ClickHouse and in PostgreSQL, and run: msgcube store init"),
         ));
     }
     let decisions = of(SharedServer::PostgreSql).map(|found| finding("postgresql", found)).collect();
@@ -41,7 +41,8 @@ fn finding(id: &'static str, examined: &ServerFinding) -> Finding {
     // Errors name the server themselves, and some findings are about all servers.
     let found =
         if examined.text.contains(place.as_str()) { what } else { text!("{place}: {what}", place, what) };
-    let remedy = || text!("docs/scaling.md says how both servers are set up");
+    let remedy =
+        || text!("docs/scaling.md says how both servers are set up; msgcube store check examines them again");
     match examined.level {
         ServerLevel::Good => Finding::ok(id, found),
         ServerLevel::Warning => Finding::warning(id, found, remedy()),
