@@ -1,12 +1,16 @@
 """ClickHouse, ZooKeeper and the network fail while several processes take callbacks and answer. test_faults.py BINARY [CASE]
 MSGCUBE_FAULT_CYCLES says how often each fault happens (1)."""
 
+import datetime
+import json
 import os
 import random
+import select
+import socket
 import sys
 import time
 
-from several import DATABASE, Several, skip_unless_built, up  # first: with it tests/front can be imported
+from several import APPID, DATABASE, SECRET, Several, skip_unless_built, up  # first: with it tests/front can be imported
 
 from cases import case, run
 from clickhouse import CannotMount, Refused, may_mount
@@ -85,6 +89,34 @@ def _loud(load):
                 figures = None
             if figures is not None:
                 load.wrong.append(f"{program.address} answered {figures} while a whole shard was away")
+
+
+@case
+def questions_that_wait_for_a_shard_hold_up_nothing_else(scene):
+    """More of them than a process has threads."""
+    servers = up(scene, cluster=True, shards=1)
+    program = Several(scene, servers, count=1).programs[0]
+    target = f"/cgi-bin/token?grant_type=client_credential&appid={APPID}&secret={SECRET}"
+    token = json.loads(program.ask("GET", target).body)["access_token"]
+    for node in servers.replicas:
+        node.pause()
+    day = (datetime.date.today() - datetime.timedelta(days=10)).isoformat()
+    body = json.dumps({"begin_date": day, "end_date": day})
+    question = f"POST /datacube/getupstreammsg?access_token={token} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+    waiting = [socket.create_connection(program.address.split(":")) for _ in range(700)]
+    for connection in waiting:
+        connection.sendall(question.encode())
+    time.sleep(2)  # all of them wait now
+    for path in ("/healthz", target):  # without and with what the processes share
+        answer = program.ask("GET", path)
+        assert answer.status == 200, answer
+    answered = select.select(waiting, [], [], 0)[0]
+    assert not answered, f"{len(answered)} of the questions were answered first"
+    for node in servers.replicas:
+        node.resume()
+    for connection in waiting:
+        assert connection.recv(12) == b"HTTP/1.1 200"  # rows, or errcode -1
+        connection.close()
 
 
 @case

@@ -85,6 +85,22 @@ def a_former_primary_comes_back(scene):
 
 
 @case
+def the_only_standby_is_away(scene):
+    """Nothing can be decided meanwhile, and soon nothing is answered."""
+    servers = up(scene, single=True)
+    load = Load(Several(scene, servers))
+    load.more()
+    standby = servers.postgres[1]
+    with load.fault():
+        standby.pause()
+        until("the processes answer nothing", lambda: not any(map(load._answers, load.several.programs)))
+        standby.kill()
+        standby.start()
+    load.more()
+    load.finish(1)
+
+
+@case
 def postgresql_is_restarted(scene):
     servers = up(scene, single=True)
     load = Load(Several(scene, servers))
