@@ -93,7 +93,7 @@ def _loud(load):
 
 @case
 def questions_that_wait_for_a_shard_hold_up_nothing_else(scene):
-    """More of them than a process has threads."""
+    """They are more than a process may have threads."""
     servers = up(scene, cluster=True, shards=1)
     program = Several(scene, servers, count=1).programs[0]
     target = f"/cgi-bin/token?grant_type=client_credential&appid={APPID}&secret={SECRET}"
@@ -106,12 +106,13 @@ def questions_that_wait_for_a_shard_hold_up_nothing_else(scene):
     waiting = [socket.create_connection(program.address.split(":")) for _ in range(700)]
     for connection in waiting:
         connection.sendall(question.encode())
-    time.sleep(2)  # all of them wait now
+    threads = 0
+    while not select.select(waiting, [], [], 0.05)[0]:  # until the first one is answered with an error
+        threads = max(threads, program.threads())
+    assert threads < 100, f"{threads} threads for {len(waiting)} questions"
     for path in ("/healthz", target):  # without and with what the processes share
         answer = program.ask("GET", path)
         assert answer.status == 200, answer
-    answered = select.select(waiting, [], [], 0)[0]
-    assert not answered, f"{len(answered)} of the questions were answered first"
     for node in servers.replicas:
         node.resume()
     for connection in waiting:

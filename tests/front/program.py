@@ -119,8 +119,15 @@ class Program:
 
     def memory_mib(self):
         """The peak memory so far, in MiB."""
+        return self._status("VmHWM") / 1024
+
+    def threads(self):
+        """How many threads it has now."""
+        return self._status("Threads")
+
+    def _status(self, name):
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))) / 1024
+        return int(next(line.split()[1] for line in status.splitlines() if line.startswith(f"{name}:")))
 
     def kill(self):
         self.process.kill()

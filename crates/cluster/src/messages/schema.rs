@@ -11,8 +11,10 @@ use super::{error::ClickHouseError, failure::within};
 const TIME_MAX: Duration = Duration::from_secs(30);
 /// The number of the schema in the comment of each table. A change of the tables needs another number.
 const SCHEMA: u32 = 1;
-/// With a cluster. After a crash a replica of a small table would stay read-only without the first one.
-const REPLICATED_SETTINGS: &str = "replicated_max_ratio_of_wrong_parts = 1, replicated_deduplication_window = 0, min_compressed_bytes_to_fsync_after_fetch = 1";
+/// With a cluster. After a crash a replica of a small table would stay read-only without the first one. With the last one, a
+/// replica has a fetched part on its disk before it counts for the quorum.
+const REPLICATED_SETTINGS: &str = "replicated_max_ratio_of_wrong_parts = 1, replicated_deduplication_window = 0, \
+    min_compressed_bytes_to_fsync_after_fetch = 1";
 /// Rows find their repeats themselves. The server must not skip a batch because it looks like an earlier one.
 const SINGLE_SETTINGS: &str = "non_replicated_deduplication_window = 0";
 /// A confirmed row is on the disk, not only in memory.

@@ -11,7 +11,7 @@ use tokio_postgres::{
 
 use super::error::StateError;
 
-/// All hosts of an address together are tried for this long, so that a fence can still find the second one.
+/// All hosts of an address together are tried for about this long, so that a fence can still find the second one.
 const CONNECT_LIMIT: Duration = Duration::from_secs(4);
 const SILENCE_LIMIT: Duration = Duration::from_secs(10);
 
@@ -62,7 +62,7 @@ pub fn read(url: &Secret) -> Result<StateAddress, StateError> {
             _ => rest.push(parameter),
         }
     }
-    // libpq does the same.
+    // As in libpq.
     let usual = if is_system { "verify-full" } else { "prefer" };
     let mode = mode.as_deref().unwrap_or(usual);
     if is_system && mode != "verify-full" {
@@ -97,7 +97,7 @@ impl StateAddress {
     }
 }
 
-/// The library has no way to take a host out, so all else is copied.
+/// The library cannot remove a host from an address, so everything else is copied.
 fn of_host(config: &Config, at: usize) -> Config {
     let mut one = Config::new();
     match config.get_hosts().get(at) {

@@ -24,9 +24,16 @@ SET jit = off;
 SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') <> 'remote_apply'";
 /// Without it, a session whose process is gone waits on for its turn. Not every operating system has it.
 const NOTICE_LOST_CLIENTS: &str = "SET client_connection_check_interval = '1s'";
-/// Writes a message that changes nothing, and tells when the server was started: that is different for each server.
-const CONFIRM: &str = "SELECT pg_logical_emit_message(true, 'msgcube', ''),
-  (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint";
+/// When the server was started, as SQL. It is different for each server.
+macro_rules! server_run {
+    () => {
+        "(extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint"
+    };
+}
+pub(super) use server_run;
+
+/// Writes a message that changes nothing.
+const CONFIRM: &str = concat!("SELECT pg_logical_emit_message(true, 'msgcube', ''), ", server_run!());
 const CANCEL_LIMIT: Duration = Duration::from_secs(2);
 
 /// One server of the address, in one of its runs.
@@ -34,6 +41,7 @@ const CANCEL_LIMIT: Duration = Duration::from_secs(2);
 pub struct ServerRun(pub i64);
 
 /// Makes connections on one runtime, whichever runtime asks for them: a connection ends with its runtime.
+#[derive(Clone)]
 pub struct PostgresConnector {
     hosts: Vec<Config>,
     tls: MakeRustlsConnect,
@@ -42,8 +50,8 @@ pub struct PostgresConnector {
 }
 
 impl PostgresConnector {
-    /// For an address, on the runtime on which this is called. With `must_confirm`, only a server is of use that confirms a
-    /// write: one that stands still, or a former primary that started again, is passed over.
+    /// For an address, on the runtime on which this is called. With `must_confirm`, a server that confirms no write is passed
+    /// over: it hangs, or it is a former primary that was started again.
     pub fn new(address: &StateAddress, must_confirm: bool) -> Result<PostgresConnector, StateError> {
         let (hosts, tls) = (address.each_host(), tls::connector(address)?);
         Ok(PostgresConnector { hosts, tls, runtime: Handle::current(), must_confirm })
@@ -63,17 +71,25 @@ impl PostgresConnector {
 
     async fn connect_to(&self, host: &Config) -> Result<ClientWrapper, StateError> {
         let limit = host.get_connect_timeout().copied().unwrap_or_default();
-        // The library's own limit is for the first packet only.
-        let (client, connection) = within(limit, host.connect(self.tls.clone())).await?;
+        // The library itself limits only the time of the TCP connection.
+        let client = within(limit, self.session(host)).await?;
+        if self.must_confirm {
+            self.confirm(&client, limit).await?;
+        }
+        Ok(client)
+    }
+
+    async fn session(&self, host: &Config) -> Result<ClientWrapper, tokio_postgres::Error> {
+        let (client, connection) = host.connect(self.tls.clone()).await?;
         let driver = self.runtime.spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection to PostgreSQL ended");
             }
         });
         let client = ClientWrapper::new(client, driver);
-        within(limit, prepare_session(&client)).await?;
-        if self.must_confirm {
-            self.confirm(&client, limit).await?;
+        client.batch_execute(SESSION).await?;
+        if let Err(error) = client.batch_execute(NOTICE_LOST_CLIENTS).await {
+            tracing::debug!(%error, "PostgreSQL cannot notice lost clients early");
         }
         Ok(client)
     }
@@ -85,18 +101,10 @@ impl PostgresConnector {
             return Ok(ServerRun(answer?.try_get(1)?));
         }
         let tls = self.tls.clone();
-        // Otherwise the session would wait for the standby when its connection is long gone.
+        // Otherwise the session would wait for the standby after its connection has ended.
         drop(self.runtime.spawn(timeout(CANCEL_LIMIT, async move { cancel.cancel_query(tls).await })));
         Err(StateError::NotConfirmed(limit.as_secs()))
     }
-}
-
-async fn prepare_session(client: &Client) -> Result<(), tokio_postgres::Error> {
-    client.batch_execute(SESSION).await?;
-    if let Err(error) = client.batch_execute(NOTICE_LOST_CLIENTS).await {
-        tracing::debug!(%error, "PostgreSQL cannot notice lost clients early");
-    }
-    Ok(())
 }
 
 impl Manager for PostgresConnector {

@@ -45,12 +45,11 @@ pub enum StateError {
 
 impl StateError {
     /// Why none of several servers is of use.
-    pub(super) fn of_hosts(mut failures: Vec<(String, StateError)>) -> StateError {
-        if failures.len() == 1
-            && let Some((_, error)) = failures.pop()
-        {
-            return error;
-        }
+    pub(super) fn of_hosts(failures: Vec<(String, StateError)>) -> StateError {
+        let failures = match <[_; 1]>::try_from(failures) {
+            Ok([(_, only)]) => return only,
+            Err(failures) => failures,
+        };
         let texts = failures.iter().map(|(host, error)| match error {
             StateError::Unreachable(text) => format!("{host}: {text}"),
             other => format!("{host}: {other}"),

@@ -17,7 +17,7 @@ use tokio::{
 use tokio_postgres::Row;
 
 use super::{
-    connecting::ServerRun,
+    connecting::{ServerRun, server_run},
     error::StateError,
     facts::{FactCache, FactRow, FactWrite, TurnId},
     pool::Pools,
@@ -33,27 +33,35 @@ const FENCE_LIMIT: Duration = Duration::from_secs(5);
 const NO_MARK: i64 = i64::MIN;
 /// How often the server has to confirm a write.
 const CONFIRM_EVERY: Duration = Duration::from_secs(2);
-const CONFIRM_WAIT: Duration = Duration::from_secs(3);
+/// The pause after a failed try.
 const CONFIRM_AGAIN_AFTER: Duration = Duration::from_millis(200);
 /// What a server says counts for this long after it began to confirm a write. Meanwhile no other one may be promoted.
 const CONFIRMED_FOR: Duration = Duration::from_secs(10);
+/// How long an answer of a server waits for its confirmation.
+const CONFIRM_WAIT: Duration = Duration::from_secs(3);
 
 /// Has anything happened since? Most fences need no more.
-const GLANCE: &str = "
-SELECT seq, id, (SELECT max(marked_s) FROM process), (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint
-FROM turn ORDER BY seq DESC LIMIT 1";
+const GLANCE: &str = concat!(
+    "SELECT seq, id, (SELECT max(marked_s) FROM process), ",
+    server_run!(),
+    " FROM turn ORDER BY seq DESC LIMIT 1"
+);
 /// One statement, so all of it is of one moment. The upper limit lets the planner expect few rows.
-pub const FEED: &str = "
-SELECT t.seq, t.id, (SELECT max(marked_s) FROM process), (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint,
-  coalesce((SELECT id FROM turn WHERE seq = $1) = $2, false), (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,
+pub const FEED: &str = concat!(
+    "SELECT t.seq, t.id, (SELECT max(marked_s) FROM process), ",
+    server_run!(),
+    ", coalesce((SELECT id FROM turn WHERE seq = $1) = $2, false), (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,
   f.key, f.value, f.seq
 FROM (SELECT seq, id FROM turn ORDER BY seq DESC LIMIT 1) t
 LEFT JOIN fact f ON f.seq > $1 AND f.seq <= 9223372036854775807
-ORDER BY f.seq, f.key";
-const EVERYTHING: &str = "
-SELECT t.seq, t.id, (SELECT max(marked_s) FROM process), (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint,
-  f.key, f.value
-FROM (SELECT seq, id FROM turn ORDER BY seq DESC LIMIT 1) t LEFT JOIN fact f ON f.value IS NOT NULL";
+ORDER BY f.seq, f.key"
+);
+const EVERYTHING: &str = concat!(
+    "SELECT t.seq, t.id, (SELECT max(marked_s) FROM process), ",
+    server_run!(),
+    ", f.key, f.value
+FROM (SELECT seq, id FROM turn ORDER BY seq DESC LIMIT 1) t LEFT JOIN fact f ON f.value IS NOT NULL"
+);
 
 /// While it is held, this process learns of no facts. Whoever holds it may change the maps that the facts stand for.
 pub type LocalLock = OwnedMutexGuard<()>;
@@ -209,7 +217,7 @@ impl Feed {
     }
 
     /// Waits until this server has confirmed a write a short time ago. Without that, its answer may be old: it may be a former
-    /// primary, and the decisions are made at another server by now. The connection of a bad answer must not be used again.
+    /// primary, while decisions are made at another server. After an error the connection must not be used again.
     pub async fn require_confirmed(&self, server: ServerRun) -> Result<(), StateError> {
         let is_good =
             |confirmed: &Confirmed| confirmed.by == server && confirmed.asked.elapsed() < CONFIRMED_FOR;

@@ -25,7 +25,7 @@ const WAIT_LIMIT: Duration = Duration::from_secs(8);
 /// A little longer than the server's own limit of 10 s, so that its error is seen.
 const ANSWER_LIMIT: Duration = Duration::from_secs(11);
 const SLOW_ANSWER_LIMIT: Duration = Duration::from_secs(121);
-/// A server that stores no write within this time decides nothing.
+/// How long a server may take to confirm a write. Nothing is decided with one that takes longer.
 const CONFIRM_LIMIT: Duration = Duration::from_secs(5);
 const ROLLBACK_LIMIT: Duration = Duration::from_secs(2);
 
@@ -53,8 +53,9 @@ impl Pools {
     }
 
     fn new(address: &StateAddress, must_confirm: bool) -> Result<Pools, StateError> {
+        let connector = PostgresConnector::new(address, must_confirm)?;
         let pool = |size| {
-            Pool::builder(PostgresConnector::new(address, must_confirm)?)
+            Pool::builder(connector.clone())
                 .max_size(size)
                 .runtime(Runtime::Tokio1)
                 .wait_timeout(Some(WAIT_LIMIT))

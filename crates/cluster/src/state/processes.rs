@@ -80,8 +80,8 @@ pub enum MarkOutcome {
     },
     /// The clocks differ by more than 2 s. Only that the process is there was written.
     ClockOff {
-        /// How far the database's clock is ahead; negative if it is behind.
-        ahead_us: i64,
+        /// The database's clock, Unix microseconds.
+        database_us: i64,
     },
     /// Another process began under the same name, or this one never began. Nothing was written.
     Replaced,
@@ -124,7 +124,7 @@ pub async fn mark(
     Ok(match (is_right, is_own) {
         (_, false) => MarkOutcome::Replaced,
         (true, true) => MarkOutcome::Written { database_us },
-        (false, true) => MarkOutcome::ClockOff { ahead_us: database_us - now_us.unwrap_or(database_us) },
+        (false, true) => MarkOutcome::ClockOff { database_us },
     })
 }
 

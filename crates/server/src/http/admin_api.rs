@@ -221,17 +221,8 @@ async fn coverage(State(app): State<Arc<App>>, Path(appid): Path<String>) -> Res
 /// are no events. At most 1,000 messages are listed, and there is no next page.
 async fn quarantined(State(app): State<Arc<App>>, Path(appid): Path<String>) -> Response<Body> {
     let Some(account) = app.accounts.get(&appid) else { return no_account() };
-    // The semaphore is never closed, so this ends with a permit.
-    let permit = app.statistics_permits.clone().acquire_owned().await;
-    let read = tokio::task::spawn_blocking({
-        let app = app.clone();
-        move || {
-            // Held until reading ends, even if the caller hangs up.
-            let _permit = permit;
-            app.store.quarantined_messages(account.number, QUARANTINED_MAX)
-        }
-    });
-    match read.await {
+    let read = move |app: &Arc<App>| app.store.quarantined_messages(account.number, QUARANTINED_MAX);
+    match app.read_blocking(read).await {
         Ok(Ok(messages)) => answer::api_json(StatusCode::OK, &BTreeMap::from([("messages", messages)])),
         Ok(Err(error)) => store_failed(&app, &error),
         Err(_) => {

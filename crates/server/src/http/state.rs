@@ -18,7 +18,7 @@ use storage::{
     writer::{Ingest, Writer},
 };
 use system::{byte_budget::ByteBudget, clock::Clock, current::Current, data_key::DataKey, random};
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, task::JoinError};
 use wechat::request_id::RidGenerator;
 
 use crate::{
@@ -125,7 +125,7 @@ pub struct App {
     /// Permits for concurrent bulk requests. Further requests wait.
     pub bulk_permits: Semaphore,
     /// Permits for concurrent statistics queries that read from disk. Further queries wait.
-    pub statistics_permits: Arc<Semaphore>,
+    statistics_permits: Arc<Semaphore>,
     /// Permit for a backup: one at a time.
     pub backup_permit: Arc<Semaphore>,
     /// Today's figures as they are counted.
@@ -282,6 +282,25 @@ impl App {
             ingest: &self.ingest,
             clock: &self.clock,
         }
+    }
+
+    /// Runs what may wait for the disk or for servers on a thread of its own, once one of the few permits is free. It keeps the
+    /// permit until it ends, even if the caller hangs up.
+    ///
+    /// # Errors
+    /// If it panicked.
+    pub async fn read_blocking<T: Send + 'static>(
+        self: &Arc<App>,
+        read: impl FnOnce(&Arc<App>) -> T + Send + 'static,
+    ) -> Result<T, JoinError> {
+        // The semaphore is never closed, so this ends with a permit.
+        let permit = self.statistics_permits.clone().acquire_owned().await;
+        let app = self.clone();
+        let reading = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            read(&app)
+        });
+        reading.await
     }
 
     /// Logs that figures cannot be read, at most once a minute: while a server is away, each question fails.

@@ -81,6 +81,9 @@ struct SharedCore {
     summaries: CachedSummaries,
 }
 
+/// Key and value of a fact.
+type FactWithValue = (String, Vec<u8>);
+
 /// Who is told of facts that other processes change.
 enum FactsTold {
     /// None yet. The changes wait.
@@ -121,7 +124,7 @@ impl Shared {
 
     /// See [`super::Store::reserve`].
     pub fn reserve(&self, appid: &str) -> AccountNumber {
-        self.core.accounts.number(appid, || self.core.load(appid))
+        self.core.accounts.number(appid, || self.core.load(appid, &self.core.service_events()))
     }
 
     /// See [`super::Store::coverage`].
@@ -203,21 +206,25 @@ impl SharedCore {
         }))
     }
 
-    /// The stored coverage of an account that is new in this process.
-    fn load(&self, appid: &str) -> Covered {
+    /// What happened to all accounts, as it is stored.
+    fn service_events(&self) -> Vec<FactWithValue> {
+        self.state.facts(service_event::FACT_PREFIX)
+    }
+
+    /// The stored coverage of an account.
+    fn load(&self, appid: &str, events: &[FactWithValue]) -> Covered {
         let stored = self.state.fact(&format!("{}{appid}", accounts::FACT_PREFIX));
-        let events = self.state.facts(service_event::FACT_PREFIX);
         Covered::load(stored, events).unwrap_or_else(|error| {
             tracing::error!(appid, %error, "the stored coverage cannot be read; it counts as not covered");
             Covered::default()
         })
     }
 
-    /// `is_reload`: all facts were read again. Then PostgreSQL may have lost its last turns, and their numbers mean something
-    /// else now.
+    /// `is_reload`: all facts were read again. PostgreSQL may have lost its last turns, so also what is older here counts.
     fn apply_facts(&self, changes: &[FactWrite], is_reload: bool) {
         if is_reload {
-            self.accounts.all().iter().for_each(|account| account.reset(self.load(&account.appid)));
+            let events = self.service_events();
+            self.accounts.all().iter().for_each(|account| account.reset(self.load(&account.appid, &events)));
         }
         for (key, value) in changes {
             if let Err(error) = self.accounts.apply_fact(key, value.as_deref()) {

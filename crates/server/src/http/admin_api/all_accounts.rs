@@ -75,16 +75,7 @@ pub async fn answer(
         Err(error) => return error.response(),
     };
     let (format, query) = (page_request.format, page_request.query);
-    // The semaphore is never closed, so this ends with a permit.
-    let permit = app.statistics_permits.clone().acquire_owned().await;
-    let shared = app.clone();
-    // The permit is held until counting ends, even if the caller hangs up.
-    let counted = tokio::task::spawn_blocking(move || {
-        let _permit = permit;
-        page(&shared, &accounts, &page_request)
-    });
-    let counted = counted.await;
-    match counted {
+    match app.read_blocking(move |app| page(app, &accounts, &page_request)).await {
         Ok(Ok(page)) => page_format::response(&page, format, &query, &query_text),
         Ok(Err(error)) => store_failed(&app, &error),
         Err(_) => {

@@ -43,16 +43,10 @@ pub async fn answer(
         Ok(parsed) => parsed,
         Err(error) => return answer::api_error(StatusCode::BAD_REQUEST, error),
     };
-    // The semaphore is never closed, so this ends with a permit.
-    let permit = app.statistics_permits.clone().acquire_owned().await;
     // A range that is no single period is counted from the messages of its days, which are on disk.
-    let counted = tokio::task::spawn_blocking({
-        let (app, account) = (app.clone(), account.clone());
-        move || {
-            // Held until counting ends, even if the caller hangs up.
-            let _permit = permit;
-            rows(&app.store, app.clock.now_s(), &account, &query)
-        }
+    let counted = app.read_blocking({
+        let account = account.clone();
+        move |app| rows(&app.store, app.clock.now_s(), &account, &query)
     });
     match counted.await {
         Ok(Ok(rows)) => rows_alone(&rows, format, &query).unwrap_or_else(|| {

@@ -80,14 +80,10 @@ impl AccountSummaryAnswer {
 
 /// Answers a [`SummaryAnswer`].
 pub async fn answer(State(app): State<Arc<App>>, Extension(access): Extension<Access>) -> Response<Body> {
-    // The semaphore is never closed, so this ends with a permit.
-    let permit = app.statistics_permits.clone().acquire_owned().await;
     // After the start and on a new day, figures are read from disk.
-    let shared = app.clone();
-    let summarized = tokio::task::spawn_blocking(move || {
-        let _permit = permit;
-        let now_s = shared.clock.now_s();
-        summaries(&shared.store, &access::readable(&shared, &access), now_s).map(|accounts| (now_s, accounts))
+    let summarized = app.read_blocking(move |app| {
+        let now_s = app.clock.now_s();
+        summaries(&app.store, &access::readable(app, &access), now_s).map(|accounts| (now_s, accounts))
     });
     match summarized.await {
         Ok(Ok((now_s, accounts))) => {

@@ -116,17 +116,16 @@ async fn answer(
     }
     let range = asked.chosen.as_ref().map(|chosen| asked.query(chosen)).unwrap_or_default();
     let sources = FigureSources::new(CurlCommands::new(app, viewer, parts), appid, path, range);
-    // The semaphores are never closed, so this ends with permits.
+    // The semaphore is never closed, so this ends with a permit.
     let visit = match &viewer.share {
         Some(_) => app.share_links.views.0.clone().acquire_owned().await.ok(),
         None => None,
     };
-    let permit = app.statistics_permits.clone().acquire_owned().await;
     // Large files take their time, so they are made beside the figures.
-    let shared = (app.clone(), viewer.clone(), parts.clone(), file.map(str::to_owned));
-    let made = tokio::task::spawn_blocking(move || {
-        let _permits = (visit, permit);
-        let (app, viewer, parts, file) = &shared;
+    let shared = (viewer.clone(), parts.clone(), file.map(str::to_owned));
+    let made = app.read_blocking(move |app| {
+        let _visit = visit;
+        let (viewer, parts, file) = &shared;
         let page = page(app, now_s, &account, asked, &sources)?;
         Ok::<_, StatisticsError>(drawn(app, viewer, parts, page, file.as_deref(), now_s))
     });

@@ -57,13 +57,8 @@ pub async fn show(State(app): State<Arc<App>>, viewer: Viewer, request: Request)
     let query = uri.query().unwrap_or_default().as_bytes();
     let asked = form_urlencoded::parse(query).find(|(name, _)| name == "account");
     let asked = asked.map(|(_, appid)| appid.trim().to_owned()).filter(|appid| !appid.is_empty());
-    // The semaphore is never closed, so this ends with a permit.
-    let permit = app.statistics_permits.clone().acquire_owned().await;
-    let (shared, access, appid) = (app.clone(), viewer.access.clone(), asked.clone());
-    let reading = tokio::task::spawn_blocking(move || {
-        let _permit = permit;
-        read(&shared, &access, appid.as_deref())
-    });
+    let (access, appid) = (viewer.access.clone(), asked.clone());
+    let reading = app.read_blocking(move |app| read(app, &access, appid.as_deref()));
     let reading = match reading.await {
         Ok(Ok(reading)) => reading,
         Ok(Err(error)) => {

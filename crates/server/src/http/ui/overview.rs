@@ -79,9 +79,7 @@ async fn save(app: &Arc<App>, viewer: &Viewer, uri: &Uri, format: &str) -> Respo
     };
     let query = ListQuery::parse(uri.query().unwrap_or_default());
     let (words, format) = (Words(viewer.lang), format.to_owned());
-    let permit = app.statistics_permits.clone().acquire_owned().await;
-    let saved = tokio::task::spawn_blocking(move || {
-        let _permit = permit;
+    let saved = app.read_blocking(move |_| {
         let table = list::table(&query.all_rows(&accounts, now_s), words);
         let name = format!("accounts-{}", BeijingTime::from_unix_s(now_s).day);
         export::tables_file(&[table], &name, &format, now_s)

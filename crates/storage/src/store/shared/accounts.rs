@@ -56,7 +56,7 @@ impl SharedAccounts {
         if let Some(number) = known.by_appid.get(appid) {
             return *number;
         }
-        // Under the lock: a fact that comes later finds the account, and is not missed.
+        // Still with the lock, so a fact that comes later finds the account.
         let covered = load();
         let number = AccountNumber::at(known.by_number.len());
         let appid: Arc<str> = appid.into();
@@ -125,7 +125,7 @@ impl SharedAccount {
         }
     }
 
-    /// Takes a state of the coverage, older or newer.
+    /// Replaces the coverage, also by an older one.
     pub fn reset(&self, covered: Covered) {
         *lock(&self.covered) = covered;
     }
@@ -138,14 +138,11 @@ impl SharedAccount {
 
 impl Covered {
     /// Reads the coverage of an account from the stored facts: `stored`, and the events of all accounts after it.
-    pub fn load(
-        stored: Option<Vec<u8>>,
-        events: impl IntoIterator<Item = (String, Vec<u8>)>,
-    ) -> Result<Covered, Damaged> {
+    pub fn load(stored: Option<Vec<u8>>, events: &[(String, Vec<u8>)]) -> Result<Covered, Damaged> {
         let mut covered = stored.map_or(Ok(Covered::default()), |stored| Covered::decode(&stored))?;
         for (key, value) in events {
-            if let Some(seq) = ServiceEvent::seq_of(&key) {
-                covered.apply(seq, &ServiceEvent::decode_all(&value)?);
+            if let Some(seq) = ServiceEvent::seq_of(key) {
+                covered.apply(seq, &ServiceEvent::decode_all(value)?);
             }
         }
         Ok(covered)

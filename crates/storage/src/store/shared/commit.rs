@@ -208,7 +208,7 @@ impl SharedCore {
                 let outcome = match change {
                     Change::Serve { .. } | Change::Resume { .. } => draft.add(&beginning_at(change, right_s)),
                     Change::Lose { account, from_s, to_s, reason } if right_s.is_some() => {
-                        // It was noted by a wrong clock, or it is WeChat's time.
+                        // The wrong clock noted it, unless the time is WeChat's. So both times count as lost.
                         let (account, reason) = (*account, reason.clone());
                         let (from_s, to_s) = (from_s + ahead_s, to_s + ahead_s);
                         draft.add(&Change::Lose { account, from_s, to_s, reason });
@@ -287,7 +287,7 @@ impl SharedCore {
             .collect();
         let batch = if late.is_empty() { None } else { Some(self.state.begin_late(&late).await?) };
         let inserted = self.insert_rows(rows, until).await;
-        // After an error a server may still insert the rows. Then nothing of these days is stored for a minute.
+        // After an error a server may still insert the rows. Without this end, no results of these days are stored for a minute.
         if let (Some(batch), Ok(())) = (batch, &inserted) {
             self.state.end_late(&batch).await?;
         }
@@ -315,9 +315,8 @@ impl SharedCore {
                 self.note_clock(database_us.div_euclid(1_000_000));
                 *lock(&self.own_marked_s) = Some(at_s);
             }
-            MarkOutcome::ClockOff { ahead_us } => {
-                let ahead_s = (ahead_us.abs() + 500_000) / 1_000_000 * ahead_us.signum();
-                self.database_ahead_s.store(ahead_s, Ordering::Relaxed);
+            MarkOutcome::ClockOff { database_us } => {
+                let ahead_s = self.note_clock(database_us.div_euclid(1_000_000));
                 if is_due(&self.clock_logged, CLOCK_LOGGED_EVERY) {
                     tracing::error!(
                         "the clock of this machine is {} s {} PostgreSQL's; until it is set, this process covers no time",

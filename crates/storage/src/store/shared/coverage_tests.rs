@@ -90,7 +90,8 @@ impl World {
         accounts.number(APPID, || {
             let stored = facts.get(&format!("{}{APPID}", super::accounts::FACT_PREFIX)).cloned();
             let events = facts.iter().filter(|(key, _)| key.starts_with(service_event::FACT_PREFIX));
-            Covered::load(stored, events.map(|(key, value)| (key.clone(), value.clone()))).unwrap()
+            let events: Vec<_> = events.map(|(key, value)| (key.clone(), value.clone())).collect();
+            Covered::load(stored, &events).unwrap()
         });
         accounts
     }
